@@ -1,0 +1,1 @@
+"""What a device is and says: vocabulary, profiles, codecs, registry; imports nothing else of ours."""

@@ -1,0 +1,1 @@
+"""The straight line: an uplink becomes judged readings, is committed, acknowledged."""

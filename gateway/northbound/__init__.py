@@ -1,0 +1,1 @@
+"""The edge towards stores: delivery and the stores themselves."""

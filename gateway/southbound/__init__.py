@@ -1,0 +1,1 @@
+"""The edge towards devices: broker, accounts, commands."""
