@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Reason(StrEnum):
-    """Why an uplink was refused: the same word in the code, the metric, the table, the golden case and the dashboard."""
+    """Why an uplink was refused: one word in the code, the metric, the table, the golden case and the dashboard."""
 
     UNKNOWN_TOPIC = "unknown_topic"
     """No source in the settings claims this topic."""
@@ -41,6 +41,8 @@ class Reason(StrEnum):
     """Well formed, from a known device, and without any value."""
     SIMULATED = "simulated"
     """From a simulated device, and the settings do not accept those."""
+    DEFECT = "defect"
+    """The gateway itself failed on it: a bug; the bytes wait for an update and a replay."""
     STORE = "store"
     """The store refused the finished line; its words are in the detail."""
 

@@ -1,6 +1,6 @@
 """Declared unit to canonical unit: linear conversions, computed once when profiles load, never per message."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from devices.vocabulary import VOCABULARY
@@ -64,7 +64,8 @@ def _registry() -> Any:
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 
 
-@cache
+# Bounded: payloads may state a unit, and so name any number of them.
+@lru_cache(maxsize=4096)
 def conversion(property_name: str, unit: str) -> Conversion | None:
     """How a declared unit becomes the property's one canonical unit.
 

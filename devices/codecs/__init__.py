@@ -16,13 +16,17 @@ class Context(NamedTuple):
     """What a codec may know besides the bytes."""
 
     event: str
-    """Which message of the device this is, from the topic: ``up``, ``SENSOR``, ``LWT``, ``DDATA``; empty if it has one."""
+    """Which message of the device this is, from the topic: ``up``, ``SENSOR``, ``LWT``, ``DDATA``; else empty."""
     zone: tzinfo
     """The device's time zone, for local times without offset."""
     memory: dict[str, Any]
     """The device's (Sparkplug: the edge node's) own memory between messages; empty at first."""
     retained: bool = False
     """The broker delivered it as a retained message."""
+    port: int = 0
+    """LoRaWAN's fPort, for the payload inside a network server's message; 0 if there is none."""
+    received_at: int = 0
+    """When the gateway took the message [ns UTC], for formats that count back from now; 0 if unknown."""
 
 
 Decoder = Callable[[bytes, Context], Message]
@@ -37,7 +41,11 @@ class Codec(Protocol):
     """A codec module."""
 
     def decoder(self, profile: Profile) -> Decoder:
-        """Compile the decoder of one profile."""
+        """Compile the decoder of one profile.
+
+        Raises:
+            ProfileError: the profile asks for something this codec does not have.
+        """
         ...
 
 
@@ -55,5 +63,25 @@ def load(name: str) -> Codec:
     return module
 
 
-CODECS = ("native", "json_fields")
+CODECS = (
+    "native",
+    "json_fields",
+    "bare",
+    "senml",
+    "tasmota",
+    "zigbee2mqtt",
+    "airrohr",
+    "sparkplug_b",
+    "chirpstack",
+    "things_stack",
+    "cayenne_lpp",
+    "milesight",
+    "milesight_nb_iot",
+    "decentlab",
+    "nas_luminaire",
+    "nas_meter",
+    "yobiiq",
+    "synetica_enlink",
+    "fixed_layout",
+)
 """Every codec, in the order of the documents."""
