@@ -69,11 +69,19 @@ class Heard(NamedTuple):
     identity: int
     """64-bit hash of what makes a repeat recognisable (time, number, payload); 0 if nothing does."""
     message_id: int
+    numbered: bool
+    """The uplink carries a time, a sequence number or a deduplication id."""
+    live: bool = False
+    """The device spoke just now: kept, neither retained nor from a file."""
+    online: bool | None = None
+    """What a status message said."""
 
 
 class Batch(NamedTuple):
     """Everything one commit puts on disk."""
 
+    received: int
+    """Uplinks that came in, counted before anything is decided about them."""
     lines: bytes
     """Finished line protocol, each line ended by a newline, times in nanoseconds."""
     line_count: int

@@ -1,0 +1,318 @@
+"""The journal: group commit of finished batches into SQLite, before anything is acknowledged."""
+
+import os
+import sqlite3
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from gateway.line.journal_file import JournalError, Transaction, lock, open_or_set_aside
+from gateway.line.ledger import HOUR, Ledger, Totals, pack_heard, unpack_heard
+from gateway.line.outbox import Accepted, RowQueue
+from gateway.line.pruning import KEEP_ROWS_SECONDS, USED_BYTES, RowPruner, shrink_raw, shrink_refused
+from gateway.line.raw_uplinks import write_raw, write_refused
+from gateway.line.unwritten import INSERT_NOTE, Unwritten, add_to
+from gateway.model import Batch, Heard, Row
+
+log = structlog.get_logger(__name__)
+
+FOLD_SECONDS = 60
+PRUNE_SECONDS = 5
+DAY = 24 * HOUR
+
+
+class JournalFullError(Exception):
+    """No room: the batch is not on disk and must not be acknowledged. Try again later."""
+
+
+class Bounds(NamedTuple):
+    """How much the journal may hold."""
+
+    max_bytes: int = 2048 << 20
+    raw_days: int = 30
+    raw_max_bytes: int = 2048 << 20
+    refused_max_bytes: int = 512 << 20
+    ledger_days: int = 400
+
+
+class Journal:
+    """One SQLite file, one writer. ``append`` returns when the batch is on disk, or raises and nothing is."""
+
+    def __init__(
+        self, path: Path, stores: Sequence[str], bounds: Bounds | None = None, now: Callable[[], int] = time.time_ns
+    ) -> None:
+        """Open or make the journal.
+
+        Raises:
+            JournalError: in use by another process, not writable, or made by a newer gateway.
+        """
+        self.path, self.bounds, self._now = path, bounds or Bounds(), now
+        self._lock_file = lock(path)
+        try:
+            self._database, self.set_aside = open_or_set_aside(path, now())
+            self._store_number = self._enroll_stores(stores)
+        except BaseException:
+            os.close(self._lock_file)
+            raise
+        self._senders: dict[str, int] = dict(self._database.execute("SELECT name, id FROM sender"))
+        self.ledger = Ledger(max(self._senders.values(), default=0) + 1)
+        newest = self._count("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'")
+        self.rows = RowQueue(path, self._store_number, newest)
+        self._folded_through = self._counter("folded_through")
+        self._totals = self._load_totals()
+        self._unwritten = Unwritten()
+        self._pruner = RowPruner()
+        self._next_fold = time.monotonic() + FOLD_SECONDS
+        self._next_prune = time.monotonic() + PRUNE_SECONDS
+        self.full_since: float | None = None
+        self._used = 0
+        self._measured = 0.0
+
+    # opening -------------------------------------------------------------------------------------------------
+
+    def _enroll_stores(self, stores: Sequence[str]) -> dict[str, int]:
+        known: dict[str, int] = dict(self._database.execute("SELECT name, id FROM store"))
+        missing = [(name,) for name in stores if name not in known]
+        if missing:
+            try:
+                with Transaction(self._database) as database:
+                    database.executemany("INSERT INTO store (name) VALUES (?)", missing)
+            except sqlite3.OperationalError as error:
+                raise JournalError(f"{self.path}: cannot be written: {error}; check rights and free space") from error
+            known = dict(self._database.execute("SELECT name, id FROM store"))
+        return {name: known[name] for name in stores}
+
+    def _load_totals(self) -> list[int]:
+        """Received, then the sums by outcome; what the rows beyond the last fold hold is counted again from them."""
+        sums = [self._counter(name) for name in _TOTALS]
+        for heard in self._heard_of("SELECT heard FROM batch WHERE id > ? ORDER BY id", self._folded_through):
+            self.ledger.grow(max((entry.sender for entry in heard), default=0) + 1)
+            self.ledger.add(heard)
+        for entry in self.ledger.unfolded():
+            for number, value in enumerate((entry.kept, entry.refused, entry.repeated), start=1):
+                sums[number] += value
+        return sums
+
+    def _heard_of(self, query: str, row: int) -> Iterator[list[Heard]]:
+        for (data,) in self._database.execute(query, (row,)):
+            try:
+                yield unpack_heard(data)
+            except (zlib.error, struct.error) as error:
+                # One flipped byte must not keep the gateway from starting; the ledger's sum then says it is missing.
+                log.error("a journal row is damaged; its uplinks cannot be counted", error=str(error))  # noqa: TRY400
+
+    def _counter(self, name: str) -> int:
+        return self._count("SELECT value FROM counter WHERE name = ?", name)
+
+    def _count(self, query: str, *arguments: object) -> int:
+        row = self._database.execute(query, arguments).fetchone()
+        return int(row[0]) if row else 0
+
+    # what the line asks --------------------------------------------------------------------------------------
+
+    def senders(self, names: Sequence[str]) -> list[int]:
+        """The numbers of these senders; new ones are entered with the next commit."""
+        known = self._senders
+        for name in names:
+            if name not in known:
+                known[name] = self._unwritten.senders[name] = len(known) + 1
+        self.ledger.grow(len(known) + 1)
+        return [known[name] for name in names]
+
+    def append(self, batch: Batch, notes: Mapping[str, str] | None = None) -> int:
+        """Put a batch on disk, with everything delivery has reported since; then it may be acknowledged.
+
+        Args:
+            batch: what the pipeline made.
+            notes: texts to remember in the same transaction.
+
+        Returns:
+            The row's id.
+
+        Raises:
+            JournalFullError: no room within the bounds or on the disk; nothing was written.
+        """
+        self._check_room()
+        now = self._now()
+        lines, heard = zlib.compress(batch.lines, 1), pack_heard(batch.heard)
+        accepted = self.rows.take_accepted()
+        try:
+            with Transaction(self._database) as database:
+                self._unwritten.write(database)
+                row = database.execute(
+                    "INSERT INTO batch (committed_at, line_count, lines, heard) VALUES (?, ?, ?, ?)",
+                    (now, batch.line_count, lines, heard),
+                ).lastrowid
+                if row is None:
+                    raise sqlite3.DatabaseError("no row id")
+                if batch.line_count:
+                    self._hand_out(database, row, batch.line_count)
+                if batch.refused:
+                    add_to(database, "refused_bytes", write_refused(database, batch.refused))
+                if batch.raw and self.bounds.raw_days and self.bounds.raw_max_bytes:
+                    add_to(database, "raw_bytes", write_raw(database, batch.raw))
+                add_to(database, "received", batch.received)
+                self._apply(database, accepted, now)
+                database.executemany(INSERT_NOTE, (notes or {}).items())
+        except sqlite3.OperationalError as error:
+            self.rows.give_back(accepted)
+            self.full_since = self.full_since or time.monotonic()
+            raise JournalFullError(f"journal cannot write: {error}") from error
+        self.full_since = None
+        self.rows.applied(accepted)
+        self._unwritten.clear()
+        self._after_commit(row, batch)
+        return row
+
+    def _hand_out(self, database: sqlite3.Connection, row: int, lines: int) -> None:
+        """The row waits for every store of the settings."""
+        numbers = self._store_number.values()
+        database.executemany("INSERT INTO waiting VALUES (?, ?)", ((store, row) for store in numbers))
+        database.executemany("UPDATE store SET kept = kept + ? WHERE id = ?", ((lines, store) for store in numbers))
+        add_to(database, "lines_kept", lines)
+
+    def _after_commit(self, row: int, batch: Batch) -> None:
+        self.ledger.add(batch.heard)
+        self._totals[0] += batch.received
+        for entry in batch.heard:
+            self._totals[_POSITION[entry.outcome]] += 1
+        self.rows.committed(Row(row, batch.line_count, batch.lines))
+
+    def _check_room(self) -> None:
+        if time.monotonic() - self._measured > 1.0:
+            self._measured = time.monotonic()
+            self._used = self.used_bytes()
+        if self._used > self.bounds.max_bytes:
+            self.full_since = self.full_since or time.monotonic()
+            used, limit = self._used >> 20, self.bounds.max_bytes >> 20
+            raise JournalFullError(
+                f"journal holds {used} MB of at most {limit} MB; see [journal] max_mb and the stores"
+            )
+
+    def used_bytes(self) -> int:
+        """Bytes in the file for readings that wait; see ``pruning.USED_BYTES``."""
+        return self._count(USED_BYTES)
+
+    def tend(self, *, force: bool = False) -> None:
+        """Housekeeping between batches: delivery's marks, the ledger's fold, deleting what has left.
+
+        Never raises for want of room.
+        """
+        clock = time.monotonic()
+        accepted = self.rows.take_accepted()
+        fold = force or clock >= self._next_fold
+        prune = force or clock >= self._next_prune
+        if not (accepted or fold or prune or self._unwritten.is_urgent):
+            return
+        more = False
+        with self.ledger.lock if fold else nullcontext():
+            try:
+                with Transaction(self._database) as database:
+                    self._unwritten.write(database)
+                    self._apply(database, accepted, self._now())
+                    if fold:
+                        self._fold(database)
+                    if prune:
+                        more = self._prune(database)
+            except sqlite3.OperationalError as error:
+                self.rows.give_back(accepted)
+                log.error("journal cannot tidy up", error=str(error))  # noqa: TRY400 - a full disk is no bug
+                return
+            if fold:
+                self.ledger.clear()
+        self.rows.applied(accepted)
+        self._unwritten.clear()
+        if fold:
+            self._folded_through = self.rows.newest()
+            self._next_fold = clock + FOLD_SECONDS
+        if prune:
+            self._next_prune = clock if more else clock + PRUNE_SECONDS
+            self._measured = 0.0
+
+    def _apply(self, database: sqlite3.Connection, accepted: Sequence[Accepted], now: int) -> None:
+        for store, rows, rejected in accepted:
+            number, stored = self._store_number[store], 0
+            for row, lines in rows:
+                # A row reported twice leaves the queue, and is counted, once.
+                if database.execute("DELETE FROM waiting WHERE store = ? AND batch = ?", (number, row)).rowcount:
+                    stored += lines
+            database.execute(
+                "UPDATE store SET stored = stored + ?, rejected = rejected + ? WHERE id = ?",
+                (stored - len(rejected), len(rejected), number),
+            )
+            database.executemany(
+                "INSERT INTO rejected_line (store, batch, rejected_at, line, answer) VALUES (?, ?, ?, ?, ?)",
+                ((number, line.row, now, line.line, line.answer) for line in rejected),
+            )
+
+    def _fold(self, database: sqlite3.Connection) -> None:
+        database.executemany(
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?) ON CONFLICT (hour, sender) DO UPDATE SET"
+            " kept = kept + excluded.kept, refused = refused + excluded.refused,"
+            " repeated = repeated + excluded.repeated",
+            self.ledger.unfolded(),
+        )
+        sums = [(value, name) for name, value in zip(_TOTALS[1:], self._totals[1:], strict=True)]
+        database.executemany(
+            "UPDATE counter SET value = ? WHERE name = ?", [*sums, (self.rows.newest(), "folded_through")]
+        )
+
+    def _prune(self, database: sqlite3.Connection) -> bool:
+        """Delete a little of what has left; True if there is more."""
+        now, bounds = self._now(), self.bounds
+        more = [
+            self._pruner.prune(database, self._folded_through, now - KEEP_ROWS_SECONDS * 1_000_000_000),
+            shrink_raw(database, now - bounds.raw_days * DAY, bounds.raw_max_bytes),
+            shrink_refused(database, bounds.refused_max_bytes),
+        ]
+        database.execute("DELETE FROM ledger WHERE hour < ?", ((now - bounds.ledger_days * DAY) // HOUR,))
+        return any(more)
+
+    # small things that must not be forgotten -----------------------------------------------------------------
+
+    def note(self, name: str) -> str:
+        """A remembered text, or empty."""
+        if name in self._unwritten.notes:
+            return self._unwritten.notes[name]
+        row = self._database.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def remember(self, name: str, value: str) -> None:
+        """Remember a text; it is on disk with the next commit or ``tend``."""
+        self._unwritten.notes[name] = value
+
+    def count(self, name: str, delta: int) -> None:
+        """Add to a counter (``lost_at_broker``); it is on disk with the next commit or ``tend``."""
+        self._unwritten.counts[name] = self._unwritten.counts.get(name, 0) + delta
+
+    def totals(self) -> Totals:
+        """Uplinks by outcome since the journal began."""
+        received, kept, refused, repeated = self._totals
+        return Totals(received, kept, refused, repeated)
+
+    def heard_after(self, row: int) -> Iterator[tuple[list[Heard], bytes]]:
+        """Entries and lines of every row after ``row``, to mend a state that was saved there; without damaged ones."""
+        for heard, lines in self._database.execute("SELECT heard, lines FROM batch WHERE id > ? ORDER BY id", (row,)):
+            try:
+                found = unpack_heard(heard), zlib.decompress(lines)
+            except (zlib.error, struct.error) as error:
+                log.error("a journal row is damaged; the state lacks it", error=str(error))  # noqa: TRY400
+            else:
+                yield found
+
+    def close(self) -> None:
+        """Fold, and let go of the file."""
+        self.tend(force=True)
+        self.rows.close()
+        self._database.close()
+        os.close(self._lock_file)
+
+
+_TOTALS = ("received", "kept", "refused", "repeated")
+_POSITION = {name: number for number, name in enumerate(_TOTALS)}

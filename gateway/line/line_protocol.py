@@ -1,0 +1,89 @@
+"""Judged values to InfluxDB line protocol: one line per device, measurement and time; templates are compiled once."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gateway.line.normalize import Slot
+
+
+class Template:
+    """The line protocol of one set of properties, compiled once and filled by ``%``."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        by_measurement: dict[str, list[int]] = {}
+        for number, slot in enumerate(slots):
+            by_measurement.setdefault(slot.measurement, []).append(number)
+        self.parts = [
+            (
+                f"{measurement},%s "
+                + ",".join(f"{slots[number].name}=%r" for number in numbers)
+                + ",quality=%d,clock=%d %d\n",
+                [(number, slots[number].name) for number in numbers],
+            )
+            for measurement, numbers in by_measurement.items()
+        ]
+        self.single = self.parts[0][0] if len(self.parts) == 1 else ""
+
+    @property
+    def line_count(self) -> int:
+        """Lines that one uplink of this shape becomes."""
+        return len(self.parts)
+
+    def fill(self, tags: str, values: Sequence[float], flags: Sequence[int], clock: int, at: int) -> str:
+        """Finished lines, each ended by a newline.
+
+        Args:
+            tags: ``commune=...,device=...``; both are safe words, so nothing needs escaping.
+            values: canonical units, in the order of the slots.
+            flags: quality of each.
+            clock: ``devices.quality.Clock``.
+            at: nanoseconds UTC.
+        """
+        if self.single and max(flags) == 1:
+            return self.single % (tags, *values, 1, clock, at)
+        text = ""
+        for template, fields in self.parts:
+            worst = max(flags[number] for number, _ in fields)
+            line = template % (tags, *(values[number] for number, _ in fields), worst, clock, at)
+            if worst != 1:
+                judged = ",".join(f"{name}_quality={flags[number]}" for number, name in fields)
+                head, _, stamp = line.rpartition(" ")
+                line = f"{head},{judged} {stamp}"
+            text += line
+        return text
+
+
+class Line(NamedTuple):
+    """One finished line, read back."""
+
+    measurement: str
+    device: str
+    fields: dict[str, float]
+    at: int
+
+
+def read_back(lines: bytes) -> Iterator[Line]:
+    """The lines of a journal row. Only for lines that ``Template`` has written: nothing in them is escaped."""
+    for text in lines.decode().splitlines():
+        series, fields, stamp = text.split(" ")
+        measurement, _, device = series.split(",")
+        pairs = (field.partition("=") for field in fields.split(","))
+        yield Line(measurement, device.removeprefix("device="), {k: float(v) for k, _, v in pairs}, int(stamp))
+
+
+class Templates:
+    """Templates by the positions that an uplink reports, for one plan."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], Template] = {}
+
+    def of(self, slots: Sequence[Slot]) -> Template:
+        """The template of these slots."""
+        key = tuple([slot.position for slot in slots])
+        template = self._known.get(key)
+        if template is None:
+            template = Template(slots)
+            # A device that reports ever other sets of properties must not fill the memory.
+            if len(self._known) < 1000:
+                self._known[key] = template
+        return template
