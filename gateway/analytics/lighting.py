@@ -1,0 +1,265 @@
+"""Faults of street lamps and cabinets, inferred from power and time alone: packed state, many lamps at a step."""
+
+from enum import IntFlag
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.lighting_tables import Detect
+from gateway.analytics.sun import DARK, LIT, MINUTE
+
+HOUR = 60 * MINUTE
+SAME_LEVEL = 5.0
+"""Levels [%] that differ by less are compared with each other. Chosen."""
+RELEARN_SHARE, RELEARN_READINGS = 1.15, 6
+"""A lamp that draws so much more than its own power, so many reports in a row, is another lamp. Chosen."""
+LONG_GAP = 4
+"""Over more than so many of its own intervals nothing is assumed about what a lamp did in between. Chosen."""
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+Slots = NDArray[np.int64]
+
+
+class Fault(IntFlag):
+    """What can be inferred about one lamp or cabinet."""
+
+    OUT = 1
+    """Dark while it should burn."""
+    DAY_BURNER = 2
+    """Burning while it should not."""
+    CYCLING = 4
+    """On and off again and again while it should burn steadily."""
+    DEGRADED = 8
+    """Draws much less than it used to at the same level; a cabinet: many of its lamps do not burn."""
+    VOLTAGE = 16
+    """Supply voltage out of band."""
+
+
+class Reports(NamedTuple):
+    """One report of each of some lamps; no lamp twice."""
+
+    slot: Slots
+    """Which lamp: index in the bank."""
+    at: Times
+    """[ns UTC]"""
+    power: Floats
+    """[W]"""
+    level: Floats
+    """[%] as reported; NaN where the lamp does not say."""
+    volts: Floats
+    """[V]; NaN where the lamp does not say."""
+
+    def only(self, chosen: Bools) -> "Reports":
+        """Some of the reports."""
+        return Reports(self.slot[chosen], self.at[chosen], self.power[chosen], self.level[chosen], self.volts[chosen])
+
+
+class Changes(NamedTuple):
+    """Lamps whose faults changed by a step."""
+
+    slot: Slots
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+
+
+class LampBank:
+    """What must be remembered of each lamp, in columns. About 150 bytes a lamp."""
+
+    def __init__(self, interval: Times, detect: Detect, burning_share: float = 0.0) -> None:
+        """A bank of lamps that were never heard.
+
+        Args:
+            interval: expected time between reports of each [ns].
+            detect: thresholds.
+            burning_share: of its own learnt power below which it counts as dark; 0 for lamps. Cabinets, whose lamps'
+                controllers draw some watts each by day, need 0.15 or so.
+        """
+        count = len(interval)
+        self.interval = interval
+        self.detect = detect
+        self.burning_share = burning_share
+        self.last_at = np.zeros(count, np.int64)
+        """[ns UTC] of the newest report; 0: never."""
+        self.power = np.zeros(count)
+        """[W] of the newest report."""
+        self.volts = np.full(count, np.nan)
+        self.burning = np.zeros(count, np.bool_)
+        self.was_lit = np.zeros(count, np.bool_)
+        """The newest report was within the time it should burn."""
+        self.nominal = np.zeros(count)
+        """[W] the lamp's own power, learnt; the mean so far while learning."""
+        self.nominal_level = np.zeros(count, np.float32)
+        """[%] at which that was."""
+        self.learned = np.zeros(count, np.uint16)
+        """Reports learnt from."""
+        self.above = np.zeros(count, np.uint8)
+        """Reports in a row that draw far more than the lamp's own power."""
+        self.since = {fault: np.zeros(count, np.int64) for fault in _TIMED}
+        """[ns UTC] of the first report in a row that shows the fault; 0: none."""
+        self.readings = {fault: np.zeros(count, np.uint8) for fault in _TIMED}
+        self.flips = np.zeros((count, detect.cycling_flips), np.int64)
+        """[ns UTC] of the last changes between on and off, newest last."""
+        self.steady = np.zeros(count, np.int64)
+        """[ns] of steady burning time since the last of them."""
+        self.burnt = np.zeros(count, np.int64)
+        """[ns] for which the lamp has burnt since it is known."""
+        self.faults = np.zeros(count, np.uint8)
+        """``Fault`` bits that hold now."""
+
+    def step(self, reports: Reports, should: NDArray[np.int8], scheduled: Floats) -> Changes:
+        """Take one report of each of some lamps into account; reports older than the newest known are passed over.
+
+        Args:
+            reports: no lamp twice.
+            should: ``DARK``, ``LIT`` or ``EITHER`` of each report, by ``sun.expected``.
+            scheduled: level [%] the schedule asks for, NaN where it does not matter.
+        """
+        fresh = reports.at > self.last_at[reports.slot]
+        if not fresh.all():
+            reports = reports.only(fresh)
+            should, scheduled = should[fresh], scheduled[fresh]
+        slot, at = reports.slot, reports.at
+        burning = self._is_burning(slot, reports.power)
+        lit, dark = should == LIT, should == DARK
+        gap = np.where(self.last_at[slot] > 0, at - self.last_at[slot], 0)
+        known = (gap > 0) & (gap <= LONG_GAP * self.interval[slot])
+        self._count_burning(slot, burning, gap, known)
+        before = self.faults[slot]
+        after = before.copy()
+        cycling = self._cycling(slot, at, burning, lit, gap, known, after)
+        self._timed(Fault.OUT, reports, lit & ~burning & ~cycling, burning | cycling, dark & ~burning, after)
+        self._timed(Fault.DAY_BURNER, reports, dark & burning, ~burning, lit & burning, after)
+        self._degraded(reports, lit & burning & self.was_lit[slot], scheduled, after)
+        self._voltage(reports, after)
+        self.last_at[slot], self.power[slot], self.burning[slot], self.was_lit[slot] = at, reports.power, burning, lit
+        self.volts[slot] = np.where(np.isnan(reports.volts), self.volts[slot], reports.volts)
+        self.faults[slot] = after
+        changed = before != after
+        return Changes(slot[changed], before[changed], after[changed])
+
+    def _is_burning(self, slot: Slots, power: Floats) -> Bools:
+        return power > np.maximum(self.detect.burning_watts, self.burning_share * self.nominal[slot])
+
+    def _count_burning(self, slot: Slots, burning: Bools, gap: Times, known: Bools) -> None:
+        # Between an on and an off report it burnt half the time, on average.
+        halves = burning.astype(np.int64) + self.burning[slot]
+        self.burnt[slot] += np.where(known, gap * halves // 2, 0)
+
+    def _cycling(
+        self, slot: Slots, at: Times, burning: Bools, lit: Bools, gap: Times, known: Bools, after: NDArray[np.uint8]
+    ) -> Bools:
+        """Flips while it should burn. Returns where the lamp is flipping: its dark moments are not "lamp out"."""
+        window = int(self.detect.cycling_hours * HOUR)
+        steadily = lit & self.was_lit[slot]
+        flip = steadily & (burning != self.burning[slot])
+        flipped = slot[flip]
+        self.flips[flipped] = np.roll(self.flips[flipped], -1, axis=1)
+        self.flips[flipped, -1] = at[flip]
+        self.steady[slot] = np.where(flip, 0, self.steady[slot] + np.where(steadily & known, gap, 0))
+        recent = self.flips[slot]
+        starts = flip & (recent[:, 0] > at - window)
+        ends = self.steady[slot] >= window
+        after[starts] |= np.uint8(Fault.CYCLING)
+        after[ends] &= ~np.uint8(Fault.CYCLING)
+        return ((after & np.uint8(Fault.CYCLING)) > 0) | (lit & (recent[:, -2] > at - window))
+
+    def _timed(
+        self, fault: Fault, reports: Reports, shows: Bools, ends: Bools, forgets: Bools, after: NDArray[np.uint8]
+    ) -> None:
+        """A fault that holds once reports in a row have shown it for long enough.
+
+        Args:
+            fault: which.
+            reports: of the step.
+            shows: where the report shows it.
+            ends: where the report shows the opposite.
+            forgets: where a suspicion that never became a fault is dropped (another time of day).
+            after: fault bits, changed here.
+        """
+        slot, at = reports.slot, reports.at
+        minutes, least = _TIMED[fault], self.detect.least_readings
+        since, count = self.since[fault][slot], self.readings[fault][slot]
+        holds = (after & np.uint8(fault)) > 0
+        since = np.where(shows & (since == 0), at, since)
+        count = np.where(shows, np.minimum(count, 254) + 1, count)
+        over = ends | (forgets & ~holds)
+        since, count = np.where(over, 0, since), np.where(over, 0, count)
+        long = at - since >= int(getattr(self.detect, minutes) * MINUTE)
+        after[shows & ~over & long & (count >= least)] |= np.uint8(fault)
+        after[ends] &= ~np.uint8(fault)
+        self.since[fault][slot], self.readings[fault][slot] = since, count
+
+    def _degraded(self, reports: Reports, steady: Bools, scheduled: Floats, after: NDArray[np.uint8]) -> None:
+        slot, power = reports.slot, reports.power
+        level = np.where(np.isnan(reports.level), scheduled, reports.level)
+        valid = steady & ~np.isnan(level)
+        nominal, learned = self.nominal[slot], self.learned[slot]
+        higher = valid & (level > self.nominal_level[slot] + SAME_LEVEL)
+        stronger = valid & (power > RELEARN_SHARE * nominal) & (learned >= self.detect.learning_reports)
+        self.above[slot] = np.where(
+            valid, np.where(stronger, np.minimum(self.above[slot], 254) + 1, 0), self.above[slot]
+        )
+        restart = higher | (self.above[slot] >= RELEARN_READINGS)
+        learned = np.where(restart, 0, learned)
+        same = valid & (restart | (np.abs(level - self.nominal_level[slot]) <= SAME_LEVEL))
+        learning = same & (learned < self.detect.learning_reports)
+        mean = (nominal * learned + power) / (learned + 1.0)
+        self.nominal[slot] = np.where(learning, np.where(restart, power, mean), nominal)
+        self.nominal_level[slot] = np.where(restart, level, self.nominal_level[slot])
+        self.learned[slot] = np.where(learning, learned + 1, learned)
+        self.above[slot] = np.where(restart, 0, self.above[slot])
+        ratio = np.divide(power, self.nominal[slot], out=np.ones_like(power), where=self.nominal[slot] > 0)
+        judged = same & ~learning
+        low, fine = judged & (ratio < self.detect.degraded_ratio), judged & (ratio > self.detect.recovered_ratio)
+        self._timed(Fault.DEGRADED, reports, low, fine | restart, np.zeros_like(low), after)
+
+    def _voltage(self, reports: Reports, after: NDArray[np.uint8]) -> None:
+        # Half the nominal voltage and less is a dead phase or a controller on its battery: that is no low supply.
+        volts, detect = reports.volts, self.detect
+        with np.errstate(invalid="ignore"):
+            present = volts > detect.nominal_volts / 2
+            bad = present & ((volts < detect.low_volts) | (volts > detect.high_volts))
+            inner = volts > detect.low_volts + detect.volts_hysteresis
+            fine = present & inner & (volts < detect.high_volts - detect.volts_hysteresis)
+        self._timed(Fault.VOLTAGE, reports, bad, fine, np.zeros_like(bad), after)
+
+    def relearn(self, slot: int) -> None:
+        """The lamp was replaced: forget the power it used to draw, and what was inferred from that."""
+        self.nominal[slot] = self.nominal_level[slot] = 0.0
+        self.learned[slot] = self.above[slot] = 0
+        self.since[Fault.DEGRADED][slot] = self.readings[Fault.DEGRADED][slot] = 0
+        self.faults[slot] &= ~np.uint8(Fault.DEGRADED)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """Every column, to be saved."""
+        return {name: column.tobytes() for name, column in self._columns().items()}
+
+    def restore(self, saved: dict[str, bytes]) -> bool:
+        """Take a snapshot over; False (and nothing is changed) if it is of another number of lamps."""
+        columns = self._columns()
+        if any(len(saved.get(name, b"")) != column.nbytes for name, column in columns.items()):
+            return False
+        for name, column in columns.items():
+            column[:] = np.frombuffer(saved[name], column.dtype).reshape(column.shape)
+        return True
+
+    def _columns(self) -> dict[str, NDArray[np.generic]]:
+        plain = (
+            "last_at", "power", "volts", "burning", "was_lit", "nominal", "nominal_level", "learned", "above", "flips",
+            "steady", "burnt", "faults",
+        )  # fmt: skip
+        columns: dict[str, NDArray[np.generic]] = {name: getattr(self, name) for name in plain}
+        columns |= {f"since_{fault.name}": column for fault, column in self.since.items()}
+        return columns | {f"readings_{fault.name}": column for fault, column in self.readings.items()}
+
+
+_TIMED = {
+    Fault.OUT: "out_minutes",
+    Fault.DAY_BURNER: "day_minutes",
+    Fault.DEGRADED: "degraded_minutes",
+    Fault.VOLTAGE: "volts_minutes",
+}
+"""Faults that need some time, and which threshold says how long."""

@@ -1,0 +1,181 @@
+"""Sums over windows of time, one open window a series, in packed columns; the stuff roll-ups are made of."""
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOUR = 3_600_000_000_000
+DAY = 24 * HOUR
+LOCAL = 7 * HOUR
+"""Days are calendar days in Viet Nam."""
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Rows(NamedTuple):
+    """Sums of some windows; no series twice in one window."""
+
+    series: Integers
+    window: Integers
+    """Number of the window, by ``hour_number`` or ``day_number``."""
+    count: Integers
+    """Readings that could be used."""
+    total: Floats
+    """Sum of their values; of a counter, what it counted."""
+    low: Floats
+    high: Floats
+    worst: NDArray[np.uint8]
+    """Worst quality, of readings that could not be used too."""
+
+    def only(self, chosen: NDArray[np.bool_] | Integers) -> "Rows":
+        """Some of the rows."""
+        return Rows(
+            self.series[chosen],
+            self.window[chosen],
+            self.count[chosen],
+            self.total[chosen],
+            self.low[chosen],
+            self.high[chosen],
+            self.worst[chosen],
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No rows."""
+        whole, real = np.empty(0, np.int64), np.empty(0)
+        return cls(whole, whole, whole, real, real, real, np.empty(0, np.uint8))
+
+    @classmethod
+    def joined(cls, parts: "list[Rows]") -> "Rows":
+        """All of the rows; the same window of a series may be there several times then."""
+        if not parts:
+            return cls.empty()
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def hour_number(at: Integers) -> Integers:
+    """Which hour since 1970 UTC."""
+    return at // HOUR
+
+
+def day_number(at: Integers) -> Integers:
+    """Which Vietnamese calendar day since 1970."""
+    return (at + LOCAL) // DAY
+
+
+def day_of_hour(hour: Integers) -> Integers:
+    """Which Vietnamese calendar day an hour belongs to."""
+    return (hour + 7) // 24
+
+
+def day_start(day: int) -> int:
+    """When a Vietnamese calendar day begins [ns UTC]."""
+    return day * DAY - LOCAL
+
+
+def summed(rows: Rows) -> Rows:
+    """The same rows with every window of a series added up to one; by series, then window."""
+    order = np.lexsort((rows.window, rows.series))
+    rows = rows.only(order)
+    if not len(order):
+        return rows
+    new = (rows.series[1:] != rows.series[:-1]) | (rows.window[1:] != rows.window[:-1])
+    first = np.flatnonzero(np.r_[True, new])
+    return Rows(
+        rows.series[first],
+        rows.window[first],
+        np.add.reduceat(rows.count, first),
+        np.add.reduceat(rows.total, first),
+        np.minimum.reduceat(rows.low, first),
+        np.maximum.reduceat(rows.high, first),
+        np.maximum.reduceat(rows.worst, first),
+    )
+
+
+class Windows:
+    """The open window of every series. 42 bytes a series."""
+
+    def __init__(self, series: int) -> None:
+        self.open = np.full(series, -1, np.int32)
+        """Number of the open window; -1: none."""
+        self.closed = np.full(series, -1, np.int32)
+        """Number of the newest window that was closed; -1: none."""
+        self.count = np.zeros(series, np.int32)
+        self.total = np.zeros(series)
+        self.low = np.zeros(series)
+        self.high = np.zeros(series)
+        self.worst = np.zeros(series, np.uint8)
+
+    def add(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+        """Add sums of one window of some series; no series twice.
+
+        Returns:
+            The windows that this closed, because the series went on to a newer one; and which of the rows came too late
+            for their window: those changed nothing.
+        """
+        late = (rows.window < self.open[rows.series]) | (rows.window <= self.closed[rows.series])
+        if late.any():
+            rows = rows.only(~late)
+        newer = rows.window > self.open[rows.series]
+        fresh, same = rows.only(newer), rows.only(~newer)
+        finished = self.take(fresh.series[self.open[fresh.series] >= 0])
+        for column, values in zip(self._columns(), fresh[1:], strict=True):
+            column[fresh.series] = values
+        where = same.series
+        self.count[where] += same.count.astype(np.int32)
+        self.total[where] += same.total
+        self.low[where] = np.minimum(self.low[where], same.low)
+        self.high[where] = np.maximum(self.high[where], same.high)
+        self.worst[where] = np.maximum(self.worst[where], same.worst)
+        return finished, late
+
+    def due(self, window: int) -> Integers:
+        """The series whose open window is this one or an older one."""
+        return np.flatnonzero((self.open >= 0) & (self.open <= window))
+
+    def take(self, series: Integers) -> Rows:
+        """Close the open windows of these series, and return them."""
+        columns = [column[series] for column in self._columns()]
+        rows = Rows(
+            series,
+            columns[0].astype(np.int64),
+            columns[1].astype(np.int64),
+            columns[2],
+            columns[3],
+            columns[4],
+            columns[5],
+        )
+        self.closed[series] = self.open[series]
+        self.open[series] = -1
+        return rows
+
+    def put(self, rows: Rows) -> None:
+        """Set the sums of open windows anew; rows of windows that are not open are passed over."""
+        rows = rows.only(self.open[rows.series] == rows.window)
+        for column, values in zip(self._columns(), rows[1:], strict=True):
+            column[rows.series] = values
+
+    def _columns(self) -> tuple[NDArray[np.generic], ...]:
+        return self.open, self.count, self.total, self.low, self.high, self.worst
+
+    def snapshot(self) -> list[bytes]:
+        """Every column, to be saved."""
+        return [column.tobytes() for column in (*self._columns(), self.closed)]
+
+    def restore(self, saved: list[bytes]) -> None:
+        """Take a snapshot of as many series over.
+
+        Raises:
+            ValueError: it is of another number of series.
+        """
+        for column, data in zip((*self._columns(), self.closed), saved, strict=True):
+            column[:] = np.frombuffer(data, column.dtype)
+
+    def move_from(self, old: "Windows", here: Integers, there: Integers) -> None:
+        """Take the windows of another fleet's series over: ``here[i]`` was ``there[i]``."""
+        for column, before in zip(
+            (*self._columns(), self.closed), (*old._columns(), old.closed), strict=True
+        ):  # the same columns of another object
+            column[here] = before[there]
