@@ -1,0 +1,164 @@
+"""A scenario: which devices stand where, how they speak and what goes wrong, as data in ``scenarios/*.toml``."""
+
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from devices.fleet_row import DEVICE_ID
+from simulators.faults import Fault
+
+Name = Annotated[str, Field(pattern=DEVICE_ID)]
+Position = tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=180)]]
+LocalHour = Annotated[float, Field(ge=0, lt=24)]
+Level = Annotated[float, Field(ge=0, le=100)]
+Seconds = Annotated[int, Field(gt=0, le=7 * 86400)]
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be used: one line with file, key and what to do."""
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Burning(_Data):
+    """When a street's lamps burn."""
+
+    on_after_sunset: Annotated[float, Field(ge=-60, le=120)] = 15.0
+    """Minutes."""
+    off_before_sunrise: Annotated[float, Field(ge=-60, le=120)] = 15.0
+    first_level: Level = 100.0
+    steps: tuple[tuple[LocalHour, Level], ...] = ((22.0, 50.0),)
+    """Local hour, and the level [%] from then on."""
+
+
+class _Place(_Data):
+    commune: Name
+    legacy_commune: str = ""
+    zone: str = ""
+
+
+class Street(_Place):
+    """One cabinet and the lamps on its feeder."""
+
+    name: str
+    """In Vietnamese, as it follows "Đèn 17, "."""
+    cabinet: Name
+    cabinet_name: str
+    first: Annotated[int, Field(ge=1)]
+    """Number of the first lamp; names are ``lamp-017``."""
+    lamps: Annotated[int, Field(ge=1, le=300)]
+    rated_watts: Annotated[float, Field(gt=0, le=1000)] = 60.0
+    path: Annotated[tuple[Position, ...], Field(min_length=2)]
+    """Corners of the street; the lamps stand evenly along it, the cabinet at its beginning."""
+    burning: Burning = Burning()
+    powered: Literal["always", "with_circuit"] = "always"
+
+
+class Station(_Place):
+    """A single device."""
+
+    device: Name
+    name: str
+    position: Position
+
+
+class WaterStation(Station):
+    """A station on a river or canal."""
+
+    kind: Literal["canal", "river", "tidal"]
+    tide: Annotated[float, Field(ge=0, le=3)] = 0.0
+    salt: Annotated[float, Field(ge=0, le=5)] = 0.0
+    leave_out: tuple[str, ...] = ()
+    """Properties of the profile that this station has no probe for."""
+
+
+class AirStation(Station):
+    """An air and weather station."""
+
+    scale: Annotated[float, Field(gt=0, le=3)] = 0.8
+    """PM against the city of the record."""
+    straw: Annotated[float, Field(ge=0, le=10)] = 0.0
+    leave_out: tuple[str, ...] = ()
+
+
+class TapStation(Station):
+    """A station in the piped network."""
+
+    mean_flow: Annotated[float, Field(gt=0, le=1000)] = 9.0
+    plant_pressure: Annotated[float, Field(gt=0, le=10)] = 2.9
+
+
+class Intervals(_Data):
+    """Seconds between two uplinks of a device, by kind."""
+
+    lamp: Seconds = 300
+    cabinet: Seconds = 300
+    water: Seconds = 300
+    air: Seconds = 60
+    tap: Seconds = 300
+
+
+class Scenario(_Data):
+    """One scenario file."""
+
+    title_vi: str
+    title_en: str
+    seed: int = 1
+    connections: Annotated[int, Field(ge=0, le=1000)] = 0
+    """TCP connections to the broker; 0 gives every device its own, with a last will."""
+    history_step_seconds: Seconds = 600
+    """Devices report this often (or at their interval, if that is longer) in the history that goes before."""
+    rain: Annotated[float, Field(ge=0, le=20)] = 1.0
+    """Multiplies the rain of every storm."""
+    interval: Intervals = Intervals()
+    street: tuple[Street, ...] = ()
+    water: tuple[WaterStation, ...] = ()
+    air: tuple[AirStation, ...] = ()
+    tap: tuple[TapStation, ...] = ()
+    fault: tuple[Fault, ...] = ()
+
+
+def parse_scenario(text: str, where: str) -> Scenario:
+    """Read one scenario.
+
+    Args:
+        where: file name, for the error's text.
+
+    Raises:
+        ScenarioError: not TOML, or a key is missing, unknown or wrong; the text names file and key.
+    """
+    try:
+        return Scenario.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{where}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "scenario"
+        raise ScenarioError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+@cache
+def shipped_names() -> tuple[str, ...]:
+    """Names of the scenarios that come with the package."""
+    folder = resources.files("simulators") / "scenarios"
+    return tuple(sorted(e.name.removesuffix(".toml") for e in folder.iterdir() if e.name.endswith(".toml")))
+
+
+def load_scenario(name: str) -> Scenario:
+    """A shipped scenario by name, or any scenario file by its path.
+
+    Raises:
+        ScenarioError: there is none, or it cannot be used.
+    """
+    if name in shipped_names():
+        return parse_scenario((resources.files("simulators") / "scenarios" / f"{name}.toml").read_text("utf-8"), name)
+    path = Path(name)
+    if path.suffix != ".toml" or not path.is_file():
+        raise ScenarioError(f"no scenario {name!r}; shipped are {', '.join(shipped_names())}, or give a .toml file")
+    return parse_scenario(path.read_text("utf-8"), name)

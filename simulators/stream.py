@@ -1,0 +1,165 @@
+"""What a fleet sends, in order of time: from any moment on, and the same whenever it is asked."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from devices.codecs import native
+from devices.topics import UP, own_topic
+from simulators.applied_faults import AppliedFaults
+from simulators.device import Cohort, Samples, nanoseconds
+from simulators.faults import LINK
+from simulators.fleet import Fleet
+from simulators.link import Fate, Sending, mangle, way
+from simulators.local_time import DAY, FIRST, HOUR
+from simulators.misreport import Met, Report, is_silent, misreport
+
+
+class Uplink(NamedTuple):
+    """One message on its way, or one that was lost before it."""
+
+    at: float
+    """When it is sent, seconds since 1970 UTC."""
+    device: str
+    topic: str
+    payload: bytes
+    retain: bool
+    qos: int
+    fate: Fate
+    kinds: tuple[str, ...]
+    """The faults that made it what it is."""
+    report: Report
+
+
+class Past(NamedTuple):
+    """A piece of history."""
+
+    until: float
+    """Everything before this moment has come."""
+    lines: list[bytes]
+
+
+class Stream:
+    """The uplinks of a fleet from a moment on."""
+
+    def __init__(self, fleet: Fleet, start: float) -> None:
+        self.at = start
+        """Everything before this moment has been taken."""
+        self._applied = [AppliedFaults(cohort, fleet.scenario.fault, fleet.seed) for cohort in fleet.cohorts]
+        self._under_way: list[tuple[float, str, int, Uplink]] = []
+        self._tie = count()
+        for applied in self._applied:
+            delayed = applied.delayed()
+            if delayed is not None:
+                samples = applied.cohort.due(max(FIRST, start - HOUR - 1.0), start)
+                samples = samples.where(delayed[samples.device])
+                self._hold(uplink for uplink in _regular(applied, samples) if uplink.at >= start)
+
+    def _hold(self, uplinks: Iterable[Uplink]) -> None:
+        for uplink in uplinks:
+            heapq.heappush(self._under_way, (uplink.at, uplink.device, next(self._tie), uplink))
+
+    def take(self, stop: float) -> list[Uplink]:
+        """Every uplink until ``stop``, in order; those that are lost too, which are not to be sent."""
+        start, self.at = self.at, stop
+        found: list[Uplink] = []
+        for applied in self._applied:
+            later: list[Uplink] = []
+            for uplink in _regular(applied, applied.cohort.due(start, stop)):
+                (found if uplink.at < stop else later).append(uplink)
+            self._hold(later)
+            for samples, sent in applied.bursts(start, stop):
+                found.extend(_besides(applied, samples, sent.tolist(), "outage"))
+            for samples in applied.babble(start, stop):
+                found.extend(_besides(applied, samples, samples.at.tolist(), "babbling"))
+        while self._under_way and self._under_way[0][0] < stop:
+            found.append(heapq.heappop(self._under_way)[3])
+        found.sort(key=lambda uplink: (uplink.at, uplink.device))
+        return found
+
+
+def _reports(cohort: Cohort, samples: Samples) -> Iterator[tuple[int, Report]]:
+    if not samples.device.size:
+        return
+    records = cohort.records(samples, cohort.values(samples))
+    columns = (samples.device.tolist(), samples.number.tolist(), samples.at.tolist(), nanoseconds(samples.at), records)
+    for device, number, at, moment, record in zip(*columns, strict=True):
+        yield device, Report(at, record, moment, number)
+
+
+def _regular(applied: AppliedFaults, samples: Samples) -> Iterator[Uplink]:
+    """What becomes of regular reports, in order of measurement."""
+    met = applied.met(samples)
+    for row, (device, report) in enumerate(_reports(applied.cohort, samples)):
+        faults = met.get(row)
+        if faults is None:
+            yield _uplink(applied.cohort, device, report, Sending(report.at, Fate.KEPT))
+        else:
+            yield from _troubled(applied, device, report, faults)
+
+
+def _troubled(applied: AppliedFaults, device: int, report: Report, faults: Sequence[Met]) -> Iterator[Uplink]:
+    if is_silent(faults, report.at):
+        return
+    outage = next((one.spell for one in faults if one.fault.kind == "outage"), None)
+    if outage is not None:
+        # What the device remembers comes in the burst after the outage.
+        if report.at < outage.stop - outage.size * HOUR:
+            yield _uplink(applied.cohort, device, report, Sending(report.at, Fate.LOST, kinds=("outage",)))
+        return
+    wrong = _misreport(applied, device, report, faults)
+    for sending in way(report.at, faults):
+        yield _uplink(applied.cohort, device, wrong, sending)
+
+
+def _besides(applied: AppliedFaults, samples: Samples, sent: Sequence[float], kind: str) -> Iterator[Uplink]:
+    """Uplinks besides the regular ones; nothing more happens to them on their way."""
+    met = applied.met(samples)
+    for row, (device, report) in enumerate(_reports(applied.cohort, samples)):
+        faults = [one for one in met.get(row, ()) if one.fault.kind not in LINK]
+        if not is_silent(faults, report.at):
+            said = report._replace(sequence=None) if kind == "babbling" else report
+            wrong = _misreport(applied, device, said, faults)
+            yield _uplink(applied.cohort, device, wrong, Sending(sent[row], Fate.KEPT, kinds=(kind,)))
+
+
+def _misreport(applied: AppliedFaults, device: int, report: Report, faults: Sequence[Met]) -> Report:
+    return misreport(report, faults, lambda at: applied.earlier(device, at)) if faults else report
+
+
+def _uplink(cohort: Cohort, device: int, report: Report, sending: Sending) -> Uplink:
+    name = cohort.names[device]
+    payload = native.encode(cohort.profile, report.values, report.observed_at, report.sequence)
+    if sending.mangled is not None:
+        payload = mangle(payload, sending.mangled)
+    topic = own_topic(cohort.communes[device], name, UP)
+    kinds = (*report.kinds, *sending.kinds)
+    return Uplink(sending.at, name, topic, payload, sending.retain, 1, sending.fate, kinds, report)
+
+
+_NOT_IN_THE_PAST = LINK | {"clock_unset", "clock_ahead", "babbling"}
+"""History is what the devices' own memories hold: no link spoils it, and it is read out with a right clock."""
+
+
+def history(fleet: Fleet, start: float, stop: float) -> Iterator[Past]:
+    """The same devices' past as JSON lines in order of time, one a report, at the scenario's history step."""
+    every = [AppliedFaults(cohort, fleet.scenario.fault, fleet.seed) for cohort in fleet.cohorts]
+    step, begin = fleet.scenario.history_step_seconds, start
+    while begin < stop:
+        end = min(begin + DAY / 4, stop)
+        merged = heapq.merge(*(_lines(applied, begin, end, step) for applied in every))
+        yield Past(end, [line for _, line in merged])
+        begin = end
+
+
+def _lines(applied: AppliedFaults, start: float, stop: float, step: float) -> Iterator[tuple[float, bytes]]:
+    cohort = applied.cohort
+    samples = cohort.due(start, stop, step)
+    met = applied.met(samples)
+    for row, (device, report) in enumerate(_reports(cohort, samples)):
+        faults = [one for one in met.get(row, ()) if one.fault.kind not in _NOT_IN_THE_PAST]
+        if not is_silent(faults, report.at):
+            said = _misreport(applied, device, report, faults)
+            body = native.encode(cohort.profile, said.values, said.observed_at, said.sequence)
+            yield report.at, b'{"device":"%s",%s\n' % (cohort.names[device].encode(), body[1:])
