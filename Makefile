@@ -1,0 +1,58 @@
+# The developer's commands. uv is used where it is installed, plain venv and pip elsewhere; both read the same lock files.
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+BIN := .venv/bin
+UV := $(shell command -v uv)
+
+.PHONY: help demo test check format lock bench faults clean
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: .setup-run ## everything on this machine: broker, gateway, a simulated commune, the board
+	@$(BIN)/village demo
+
+test: .setup-dev ## the whole test suite; names what it skipped for want of a server
+	@$(BIN)/python -m pytest
+
+check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_documents.py
+
+format: .setup-dev ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## read pyproject.toml anew into the lock files (needs uv)
+	uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	uv pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url --no-header \
+		-c requirements.lock -o requirements-dev.lock
+
+clean: ## forget the environment and everything built
+	rm -rf .venv .setup-* build dist
+
+.setup-run: requirements.lock pyproject.toml
+	$(call install,requirements.lock)
+	@touch $@
+
+.setup-dev: requirements-dev.lock pyproject.toml
+	$(call install,requirements-dev.lock)
+	@touch .setup-run $@
+
+ifneq ($(UV),)
+define install
+	@test -x $(BIN)/python || uv venv -q --python "$(PYTHON)" .venv
+	@uv pip install -q --python $(BIN)/python -r $(1)
+	@uv pip install -q --python $(BIN)/python --no-deps -e .
+endef
+else
+define install
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.11 to 3.13 is needed; set PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r $(1)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+endef
+endif

@@ -1,0 +1,243 @@
+"""The one place where the parts are made, joined, started and stopped."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import structlog
+
+from devices.fleet_csv import load_fleet
+from devices.profile import shipped_profiles
+from devices.registry import Registry
+from devices.standards import shipped
+from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
+from gateway.api.parts import ApiParts, PartHealth, RequestError
+from gateway.api.server import ApiServer
+from gateway.line.backfill import Intake, OutOfStepError
+from gateway.line.journal import Bounds, Journal
+from gateway.line.loop import Edge, Line, NoEdge
+from gateway.line.pipeline import Limits, Pipeline
+from gateway.line.records import Records
+from gateway.line.recovery import recover
+from gateway.line.state import Saver, State
+from gateway.model import Store
+from gateway.northbound.delivery import Delivery
+from gateway.northbound.embedded import Embedded
+from gateway.northbound.influxdb import InfluxDB
+from gateway.northbound.influxdb1 import InfluxDB1
+from gateway.settings import Settings, StorePlace
+from gateway.southbound.mqtt import MqttEdge
+
+log = structlog.get_logger(__name__)
+
+DISTRIBUTION = "smart-village-gateway"
+
+
+class App:
+    """Everything that runs, wired top to bottom; ``start`` and ``stop`` once each."""
+
+    def __init__(self, settings: Settings, *, with_broker: bool = True, with_api: bool = True) -> None:
+        """Read the fleet, open the journal, mend the state. No connection is opened.
+
+        Raises:
+            FleetError, ProfileError, JournalError: wrong settings; one readable line.
+        """
+        self.settings = settings
+        self.registry = self._read_fleet()
+        data = settings.gateway.data_dir
+        self.stores: dict[str, Store] = {place.name: make_store(settings, place) for place in settings.store}
+        self.journal = Journal(data / "journal.db", list(self.stores), _bounds(settings))
+        limits = Limits(settings.gateway.max_payload_bytes, settings.gateway.accept_simulated)
+        self.pipeline = Pipeline(self.registry, State(self.registry), self.journal.senders, limits)
+        self.saver = Saver(data / "state.bin")
+        recover(self.pipeline, self.journal, self.saver.path)
+        self.edge: Edge = self._make_edge() if with_broker else NoEdge()
+        self.line = Line(
+            self.edge,
+            self.pipeline,
+            self.journal,
+            self.saver,
+            commit_wait_seconds=settings.gateway.commit_wait_ms / 1000,
+            error_replies=settings.gateway.error_replies,
+        )
+        self.intake = Intake(self.line)
+        self.deliveries = [
+            Delivery(
+                self.stores[place.name],
+                self.journal.rows,
+                backlog_lines_per_second=place.backlog_lines_per_second,
+            )
+            for place in settings.store
+        ]
+        self.records = Records(self.journal.path, self.journal.totals, self.journal.ledger.unfolded)
+        self.api = ApiServer(self._api_parts()) if with_api else None
+
+    def _read_fleet(self) -> Registry:
+        settings = self.settings
+        return load_fleet(settings.gateway.fleet, shipped_profiles().values(), settings.sources())
+
+    def _make_edge(self) -> MqttEdge:
+        own = [f"{ROOT}/+/+/{event}" for event in (UP, STATUS, COMMAND_ACK)]
+        filters = [*own, *(source.filter for source in self.settings.sources())]
+        return MqttEdge(
+            self.settings.broker, filters, self.journal, lambda lost: self.journal.count("lost_at_broker", lost)
+        )
+
+    def _api_parts(self) -> ApiParts:
+        names = {place.code: place.name for place in shipped().communes.communes}
+        return ApiParts(
+            settings=self.settings.api,
+            version=version(DISTRIBUTION),
+            state=lambda: self.pipeline.state,
+            records=self.records,
+            stores=self.stores,
+            health=self.health,
+            tally=lambda: self.pipeline.tally,
+            overloaded=lambda: 0,
+            commune_name=lambda key: names.get(key, key),
+            backfill=self.take_chunk,
+            reload=self.reload,
+        )
+
+    # running -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start every part; broker and stores that are absent are waited for."""
+        for delivery in self.deliveries:
+            delivery.start()
+        self.line.start()
+        if self.api is not None:
+            self.api.start()
+
+    def stop(self) -> None:
+        """Stop taking in first, then what depends on it."""
+        if self.api is not None:
+            self.api.stop()
+        self.line.stop()
+        for delivery in self.deliveries:
+            delivery.stop()
+        # What delivery reported last reaches the disk here.
+        self.journal.close()
+        self.records.close()
+        for store in self.stores.values():
+            store.close()
+
+    def reload(self) -> Mapping[str, object]:
+        """Read the fleet anew and go on with it between two batches; no uplink is lost.
+
+        Raises:
+            FleetError: the file is bad; the old fleet stays in use.
+        """
+        fresh = self._read_fleet()
+
+        def use() -> None:
+            before = len(self.pipeline.registry)
+            self.pipeline.use(fresh, self.pipeline.state.carried_to(fresh))
+            self.registry = fresh
+            log.info("fleet read anew", devices=len(fresh), before=before)
+
+        self.line.submit(use).result(60)
+        return {"devices": len(fresh)}
+
+    def take_chunk(self, chunk: bytes) -> Mapping[str, object]:
+        """A chunk of old readings: the first line says file and start, then one record a line."""
+        head, *records = chunk.split(b"\n")
+        try:
+            header = json.loads(head)
+            file, start = str(header["file"])[:64], int(header["start"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RequestError('the first line must be {"file": "...", "start": n}') from error
+        kept = [record for record in records if record.strip()]
+        try:
+            if not kept:
+                return {"done": self.intake.done(file)}
+            return self.intake.take(file, start, kept)._asdict()
+        except OutOfStepError as error:
+            return {"done": error.done}
+        except TimeoutError as error:
+            raise RequestError(f"not taken in: {error or 'no room for a minute'}; send the chunk again") from error
+
+    # health --------------------------------------------------------------------------------------------------
+
+    def health(self) -> Sequence[PartHealth]:
+        """How every part is, one line each."""
+        parts = [self._broker_health(), self._journal_health(), self._fleet_health()]
+        for delivery in self.deliveries:
+            status = delivery.state
+            parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))
+        return parts
+
+    def _broker_health(self) -> PartHealth:
+        if not isinstance(self.edge, MqttEdge):
+            return PartHealth("broker", "ok", "not used")
+        status = self.edge.status
+        if not status.connected:
+            return PartHealth("broker", "waiting", f"{status.detail}; trying again")
+        return PartHealth("broker", "ok" if status.detail == "connected" else "failing", status.detail)
+
+    def _journal_health(self) -> PartHealth:
+        if self.line.failed is not None:
+            return PartHealth("journal", "failing", f"the line has stopped: {self.line.failed}; restart the gateway")
+        if self.line.full:
+            return PartHealth("journal", "failing", f"{self.line.full}; nothing is acknowledged until there is room")
+        if self.journal.set_aside is not None:
+            aside = self.journal.set_aside.name
+            return PartHealth("journal", "failing", f"a damaged journal was set aside as {aside}; salvage it")
+        used = self.records.used_bytes() >> 20
+        return PartHealth("journal", "ok", f"{used} MB of {self.settings.journal.max_mb} MB in use")
+
+    def _fleet_health(self) -> PartHealth:
+        return PartHealth("fleet", "ok", f"{len(self.registry)} devices")
+
+
+def make_store(settings: Settings, place: StorePlace) -> Store:
+    """The store a section of the settings describes; nothing is opened."""
+    if place.kind == "embedded":
+        return Embedded(name=place.name, path=settings.store_path(place))
+    network = {
+        "name": place.name,
+        "url": place.url or "",
+        "database": place.database,
+        "rollup_database": place.rollup_database,
+        "username": place.username or "",
+        "password": place.password.get_secret_value() if place.password else "",
+    }
+    how = {"gzip": place.gzip, "timeout_seconds": float(place.timeout_seconds), "ca_file": place.ca_file}
+    if place.kind == "influxdb1":
+        return InfluxDB1(**network, **how)  # type: ignore[arg-type]
+    token = place.token.get_secret_value() if place.token else ""
+    return InfluxDB(**network, org=place.org, token=token, **how)  # type: ignore[arg-type]
+
+
+def _bounds(settings: Settings) -> Bounds:
+    journal = settings.journal
+    return Bounds(
+        max_bytes=journal.max_mb << 20,
+        raw_days=journal.raw_days,
+        raw_max_bytes=journal.raw_max_mb << 20,
+        refused_max_bytes=journal.refused_max_mb << 20,
+        ledger_days=journal.ledger_days,
+    )
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT.
+
+    Returns:
+        Exit status: 0 after a signal, 1 if the line failed (nothing unsafe was acknowledged; start it again).
+    """
+    ended = threading.Event()
+    app = App(settings)
+    app.line.on_end = ended.set
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    app.start()
+    log.info("running", devices=len(app.registry), api=app.api.address if app.api else "", stores=list(app.stores))
+    ended.wait()
+    started = time.monotonic()
+    app.stop()
+    log.info("stopped", seconds=round(time.monotonic() - started, 2))
+    return 1 if app.line.failed is not None else 0

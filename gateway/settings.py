@@ -1,0 +1,302 @@
+"""Settings: one TOML file plus environment, checked completely before any connection is opened."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from devices.codecs import CODECS
+from devices.topics import ROOT, VENDOR_SOURCES, Source
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach a listener on this host."""
+    if host.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _need_file(path: Path | None, key: str) -> None:
+    if path is not None and not path.is_file():
+        raise ValueError(f"{key}: no file {str(path)!r}")
+
+
+class _Part(BaseModel):
+    """One section of the file. The string under each field is its documentation, in the example file too."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number_is_no_switch(cls, value: object, info: ValidationInfo) -> object:
+        # Without this, `port = true` would be port 1.
+        if isinstance(value, bool) and info.field_name and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError(f"is {str(value).lower()}, and a switch is not expected here")
+        return value
+
+
+class Broker(_Part):
+    """The MQTT broker the devices publish to."""
+
+    host: Text = "127.0.0.1"
+    """Name or address of the broker."""
+    port: Port = 1883
+    """Its port: 1883 without TLS, 8883 with TLS by custom."""
+    username: Annotated[Text | None, Field(examples=["gateway"])] = None
+    """The gateway's account at the broker; leave out where the broker takes anonymous clients."""
+    password: Annotated[SecretStr | None, Field(examples=["..."])] = None
+    """Its password. Better in the environment than in this file."""
+    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "village-gateway"
+    """Names the session in which the broker keeps messages while the gateway is away. It must never change while
+    messages wait, and two gateways must never share it."""
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    """MQTT version. 3.1.1 costs less processor time; 5 gives devices a reason when they may not publish."""
+    keepalive_seconds: Annotated[int, Field(ge=5, le=3600)] = 30
+    """A dead connection is noticed after one and a half times this."""
+    tls: bool = False
+    """Encrypt the connection. Needed wherever the broker is another machine."""
+    ca_file: Annotated[Path | None, Field(examples=["ca.crt"])] = None
+    """Certificate authority that signed the broker's certificate; without it, those of the system are trusted."""
+    cert_file: Annotated[Path | None, Field(examples=["gateway.crt"])] = None
+    """The gateway's own certificate, where the broker asks for one; needs key_file."""
+    key_file: Annotated[Path | None, Field(examples=["gateway.key"])] = None
+    """The private key of cert_file."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.password is not None and self.username is None:
+            raise ValueError("password without username; set broker.username")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together; set both or neither")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file and cert_file need tls = true")
+        _need_file(self.ca_file, "ca_file")
+        _need_file(self.cert_file, "cert_file")
+        _need_file(self.key_file, "key_file")
+        return self
+
+
+class Gateway(_Part):
+    """The gateway itself."""
+
+    data_dir: Path = Path("data")
+    """Folder of the journal and of everything else the gateway keeps."""
+    fleet: Path = Path("fleet.csv")
+    """The fleet: one row a device, UTF-8, separated by comma or semicolon. Checked by `village check`."""
+    sources: tuple[str, ...] = ()
+    """Vendor topics to take in besides our own `village/+/+/...`, by name: `tasmota`, `zigbee2mqtt` and so on;
+    a wrong name is answered with the list. Any other topic belongs in a [[source]]."""
+    accept_simulated: bool = False
+    """Keep what simulated devices say. Only for demonstrations: production refuses it as `simulated`."""
+    max_payload_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 65536
+    """A longer payload is refused as `too_large`."""
+    commit_wait_ms: Annotated[int, Field(ge=0, le=100)] = 0
+    """How long a commit may wait for more messages. 0 is fastest; 20 to 100 spares an SD card."""
+    inbox_messages: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    """Messages that may wait in memory for their commit. Beyond it the gateway stops reading from the broker, which
+    then keeps them; only QoS 0 messages are lost, and those are counted."""
+    error_replies: bool = True
+    """Tell a device on its `error` topic why its message was refused."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important kind of log line that is written."""
+    log_format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for log collectors. Both go to standard output."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("sources", mode="after")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            source = VENDOR_SOURCES.get(name)
+            if source is None:
+                raise ValueError(f"no source {name!r}; known are {', '.join(VENDOR_SOURCES)}")
+            if source.envelope and source.envelope not in CODECS:
+                raise ValueError(
+                    f"source {name!r} needs the codec {source.envelope!r}, which this version does not have"
+                )
+        if len(set(value)) != len(value):
+            raise ValueError("a source is named twice")
+        return value
+
+
+class ExtraSource(_Part):
+    """A family of topics that no name in `sources` covers."""
+
+    name: Annotated[Name, Field(examples=["plant"])]
+    """Your own name for it, for logs and metrics."""
+    topic: Annotated[str, Field(max_length=200, examples=["plant/{line}/{device}/{event...}"])]
+    """The topic with named levels: `plant/{line}/{device}/{event...}`. `{device}` must be one of them; `...` takes all
+    remaining levels."""
+    envelope: str = ""
+    """Codec of a network server's wrapping around the device's own payload; empty if there is none."""
+
+    @field_validator("topic")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        levels = value.split("/")
+        names = [found.group(1) for level in levels if (found := re.fullmatch(r"\{([a-z_]+)(?:\.\.\.)?\}", level))]
+        literal = [level for level in levels if not re.fullmatch(r"\{[a-z_]+(\.\.\.)?\}", level)]
+        if any(set(level) & set("+#{}\0") for level in literal):
+            raise ValueError(
+                "every level is plain text or one {name}; write {name} instead of + and {name...} instead of #"
+            )
+        if "device" not in names:
+            raise ValueError("one level must be {device}, or nobody knows who speaks")
+        if any(level.endswith("...}") for level in levels[:-1]) or len(set(names)) != len(names):
+            raise ValueError("{name...} can only be the last level, and every name stands once")
+        if levels[0] == ROOT or levels[0].startswith("$"):
+            raise ValueError(f"topics below {levels[0]}/ are taken")
+        return value
+
+    @field_validator("envelope")
+    @classmethod
+    def _codec(cls, value: str) -> str:
+        if value and value not in CODECS:
+            raise ValueError(f"no codec {value!r}; known are {', '.join(CODECS)}")
+        return value
+
+
+class Journal(_Part):
+    """The journal: what is kept on this machine until every store has it, and for some time after."""
+
+    max_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 2048
+    """Room for readings that wait for a store [MB]. At the limit the gateway stops acknowledging, so that the broker
+    keeps the rest."""
+    raw_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    """Accepted messages are kept as they came for this many days, so that they can be decoded again; 0 keeps none."""
+    raw_max_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 2048
+    """Room for those [MB]; the oldest go first."""
+    refused_max_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 512
+    """Room for refused messages [MB]; the oldest go first."""
+    ledger_days: Annotated[int, Field(ge=31, le=3650)] = 400
+    """The ledger keeps its hours for this many days; the totals stay for ever."""
+
+
+class StorePlace(_Part):
+    """A store that keeps the readings. There may be several (the commune's, the province's): each gets everything."""
+
+    name: Name = "commune"
+    """Names the store in health, metrics and the journal. Changing it makes it a new store."""
+    kind: Literal["embedded", "influxdb", "influxdb1"] = "embedded"
+    """`embedded`: one file on this machine, for a demonstration or one small commune. `influxdb`: InfluxDB 2.x or 3.x.
+    `influxdb1`: InfluxDB 1.x."""
+    url: Annotated[str | None, Field(max_length=500, examples=["http://127.0.0.1:8086"])] = None
+    """Where InfluxDB answers, for example `http://127.0.0.1:8086`; not for `embedded`."""
+    database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "village"
+    """Database or bucket of the readings."""
+    rollup_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "village_rollup"
+    """Database or bucket of the hourly and daily sums."""
+    org: Annotated[str, Field(max_length=200)] = "village"
+    """Organisation in InfluxDB 2.x; 3.x ignores it."""
+    token: Annotated[SecretStr | None, Field(examples=["..."])] = None
+    """Token of InfluxDB 2.x or 3.x, with the right to write and read. Better in the environment than in this file."""
+    username: Annotated[Text | None, Field(examples=["gateway"])] = None
+    """Account of InfluxDB 1.x."""
+    password: Annotated[SecretStr | None, Field(examples=["..."])] = None
+    """Its password. Better in the environment than in this file."""
+    path: Path = Path("store.db")
+    """The embedded store's file; a relative path starts at `gateway.data_dir`."""
+    gzip: bool = True
+    """Compress what goes over the network."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 10
+    """How long one answer may take."""
+    ca_file: Annotated[Path | None, Field(examples=["ca.crt"])] = None
+    """Certificate authority that signed the store's certificate; without it, those of the system are trusted."""
+    backlog_lines_per_second: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
+    """After an outage, old readings follow at most this fast beside the fresh ones."""
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            secret, host, _ = parts.username or parts.password, parts.hostname, parts.port
+        except ValueError as error:
+            raise ValueError("is not an address; write for example http://127.0.0.1:8086") from error
+        if secret:
+            raise ValueError("holds a user name or password; put them into username, password or token")
+        if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+            raise ValueError("is not an address; write for example http://127.0.0.1:8086")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind == "embedded":
+            if self.url or self.token or self.username:
+                raise ValueError('url, token and username are not for kind "embedded"; is kind = "influxdb" missing?')
+            return self
+        if self.url is None:
+            raise ValueError(f'kind "{self.kind}" needs url')
+        if self.kind == "influxdb" and self.token is None:
+            raise ValueError('kind "influxdb" needs token')
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together; set both or neither")
+        _need_file(self.ca_file, "ca_file")
+        return self
+
+
+class Api(_Part):
+    """The HTTP API and the board."""
+
+    host: Text = "127.0.0.1"
+    """Address to listen on. Anything but this machine's own loopback needs a token."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8765
+    """Port to listen on; 0 takes any free one."""
+    token: Annotated[SecretStr | None, Field(min_length=16, examples=["..."])] = None
+    """Every question must carry it (`Authorization: Bearer ...`). At least 16 characters; make one with
+    `python3 -c "import secrets; print(secrets.token_urlsafe(24))"`. Better in the environment than in this file."""
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if self.token is None and not is_loopback(self.host):
+            raise ValueError(f"host {self.host!r} is not loopback, so token must be set; or listen on 127.0.0.1")
+        return self
+
+
+class Settings(_Part):
+    """Everything a person can set; ``settings_file.load_settings`` reads it from file and environment."""
+
+    broker: Broker = Broker()
+    gateway: Gateway = Gateway()
+    source: tuple[ExtraSource, ...] = ()
+    journal: Journal = Journal()
+    store: Annotated[tuple[StorePlace, ...], Field(min_length=1, max_length=16)] = (StorePlace(),)
+    api: Api = Api()
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        for what, names in (
+            ("store", [place.name for place in self.store]),
+            ("source", [ROOT, *self.gateway.sources, *(source.name for source in self.source)]),
+        ):
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise ValueError(f"two of [[{what}]] are named {doubled[0]!r}; every name stands once")
+        return self
+
+    def sources(self) -> tuple[Source, ...]:
+        """Every family of vendor topics to subscribe to, in the order of the settings."""
+        named = (VENDOR_SOURCES[name] for name in self.gateway.sources)
+        return (*named, *(Source(own.name, own.topic, own.envelope) for own in self.source))
+
+    def store_path(self, place: StorePlace) -> Path:
+        """The file of an embedded store."""
+        return self.gateway.data_dir / place.path

@@ -1,0 +1,43 @@
+"""Writes the generated parts of the documents anew: ``python -m tests.documents``."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("devices", "gateway", "dashboards", "simulators")
+BEGIN = "<!-- map: made by `python -m tests.documents`, checked by tests/test_documents.py -->\n"
+END = "<!-- /map -->"
+
+
+def first_line(path: Path) -> str:
+    """The first line of a module's docstring, its entry in the map."""
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    if not docstring:
+        raise ValueError(f"{path}: a module needs a docstring; its first line is its entry in the README's map")
+    return docstring.splitlines()[0]
+
+
+def render_map() -> str:
+    """The README's map: every folder and module with its first line."""
+    lines = []
+    for room in ROOMS:
+        folders = sorted({path.parent for path in (ROOT / room).rglob("*.py")})
+        for folder in folders:
+            name = folder.relative_to(ROOT).as_posix()
+            lines.append(f"**`{name}/`** {first_line(folder / '__init__.py')}\n")
+            modules = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+            lines += [f"- `{path.name}`: {first_line(path)}" for path in modules]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def with_map(readme: str) -> str:
+    """The README with its map made anew."""
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return f"{head}{BEGIN}{render_map()}{END}{tail}"
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(with_map(readme.read_text("utf-8")), "utf-8")

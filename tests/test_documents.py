@@ -1,0 +1,60 @@
+"""Documents that could drift: compared with what they describe."""
+
+import re
+import tomllib
+
+import pytest
+
+from tests.documents import ROOT, with_map
+
+
+def test_the_map_in_the_readme_is_the_modules_first_lines() -> None:
+    """Run ``python -m tests.documents`` after adding or renaming a module."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert readme == with_map(readme)
+
+
+def test_every_file_the_readme_links_to_exists() -> None:
+    """A link that leads nowhere is worse than none."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    linked = re.findall(r"\]\(([^)#:]+)\)", readme)
+    missing = [link for link in linked if not (ROOT / link).exists()]
+    assert len(linked) > 10
+    assert missing == []
+
+
+def test_every_village_command_in_the_readme_exists() -> None:
+    """Commands are read from the application itself."""
+    from gateway.cli import command_names
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    named = set(re.findall(r"^village ([a-z]+)", readme, re.MULTILINE))
+    assert named
+    assert named <= set(command_names())
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_lock_files_carry_no_registry_host(name: str) -> None:
+    """They must work behind any mirror."""
+    text = (ROOT / name).read_text("utf-8")
+    assert "://" not in text
+    assert text.count("--hash=sha256:") > 100
+
+
+def test_locks_cover_every_dependency() -> None:
+    """A dependency added to pyproject.toml without ``make lock`` would be missing on a fresh machine."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    names = [re.split(r"[<>=\[;]", text)[0].lower() for text in project["project"]["dependencies"]]
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert [name for name in names if f"\n{name}==" not in f"\n{lock}"] == []
+
+
+def test_files_name_no_build_machine() -> None:
+    """The repository speaks of the product alone."""
+    import subprocess
+
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    words = re.compile(rb"/work/|\.mirror|/root/|shared/facts")
+    ours = [name for name in files if not name.startswith("gateway/web/vendor/") and (ROOT / name).is_file()]
+    named = [name for name in ours if name != "tests/test_documents.py" and words.search((ROOT / name).read_bytes())]
+    assert named == []
