@@ -14,6 +14,9 @@ demo: .setup-run ## everything on this machine: broker, gateway, a simulated com
 test: .setup-dev ## the whole test suite; names what it skipped for want of a server
 	@$(BIN)/python -m pytest
 
+faults: .setup-dev ## the long fault suite: kill -9, outages, damage, full disk, wrong clocks; about an hour
+	@$(BIN)/python -m pytest -m faults tests/faults
+
 check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

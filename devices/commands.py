@@ -10,12 +10,22 @@ from rich.table import Table
 from devices.documents import DOMAINS, EVIDENCE, PAGES, by_maker, count_evidence
 from devices.profile import Profile, shipped_profiles
 
+GROUP = "devices"
+
 
 def register(app: typer.Typer) -> None:
     """Add the group ``devices`` to the command line."""
+    devices_group(app).command("supported")(supported)
+
+
+def devices_group(app: typer.Typer) -> typer.Typer:
+    """The group ``devices``, to which the gateway adds what needs its settings and its journal."""
+    for known in app.registered_groups:
+        if known.name == GROUP and known.typer_instance is not None:
+            return known.typer_instance
     group = typer.Typer(no_args_is_help=True, help="The devices of the fleet, and which ones are supported.")
-    group.command("supported")(supported)
-    app.add_typer(group, name="devices")
+    app.add_typer(group, name=GROUP)
+    return group
 
 
 def supported(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from devices.fleet_row import FleetRow, cells
 from devices.profile import Profile
-from devices.registry import Registry
+from devices.registry import MOST_PLACES, Registry
 from devices.topics import Source
 
 COLUMNS = tuple(FleetRow.model_fields)
@@ -73,7 +73,7 @@ def load_fleet(path: Path, profiles: Iterable[Profile], sources: Sequence[Source
             column, _, text = str(error).partition(": ")
             problems.append(Problem(line, column, text))
         except OverflowError:
-            problems.append(Problem(line, "commune", "more than 65,535 communes or zones; check the column"))
+            problems.append(Problem(line, "commune", f"more than {MOST_PLACES:,} communes or zones; check the column"))
     if len(problems) >= MAX_PROBLEMS:
         problems[MAX_PROBLEMS:] = [Problem(0, "", f"reading stopped after {MAX_PROBLEMS} problems; mend these first")]
     if problems:
@@ -109,7 +109,7 @@ def read_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, FleetR
             yield line, FleetRow.model_validate(row)
         except ValidationError as error:
             problems.extend(
-                Problem(line, str(one["loc"][0]) if one["loc"] else "", _plain(one["msg"], one["input"]))
+                Problem(line, str(one["loc"][0]) if one["loc"] else "", plain_message(one["msg"], one["input"]))
                 for one in error.errors(include_url=False)
             )
 
@@ -185,6 +185,6 @@ def _header(path: Path, line: int, heading: Sequence[str]) -> list[str]:
     return header
 
 
-def _plain(message: str, value: object) -> str:
+def plain_message(message: str, value: object) -> str:
     text = message.removeprefix("Value error, ").replace("Input should be", "must be").replace("String should", "must")
     return f"{text}, not {value!r:.60}" if isinstance(value, str) and repr(value) not in text else text

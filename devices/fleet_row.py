@@ -94,6 +94,14 @@ class FleetRow(BaseModel):
     def _hardware(cls, value: object) -> object:
         return parse_hardware_ids(value) if isinstance(value, str) else value
 
+    @field_validator("hardware_ids", mode="after")
+    @classmethod
+    def _writable(cls, value: tuple[HardwareId, ...]) -> tuple[HardwareId, ...]:
+        for entry in value:
+            if not entry.value or entry.value == NO_HARDWARE or set(entry.value) & set(";@\r\n\0"):
+                raise ValueError(f"{entry.value!r} cannot be a hardware id: no ';', '@' or line end, and not 'none'")
+        return value
+
     @field_validator("calibration", mode="before")
     @classmethod
     def _calibration(cls, value: object) -> object:
@@ -184,6 +192,23 @@ def write_hardware_ids(hardware_ids: Sequence[HardwareId]) -> str:
     first, *later = generations(hardware_ids)
     words = [*first[1], *(f"{value}@{write_since(at)}" for at, values in later for value in values or [NO_HARDWARE])]
     return "; ".join(words)
+
+
+def replace_hardware(
+    hardware_ids: Sequence[HardwareId], gone: Iterable[str], new: Sequence[str], since: int
+) -> tuple[HardwareId, ...]:
+    """The ids after some of them gave way to others; what spoke before that moment [ns UTC] stays known.
+
+    Raises:
+        ValueError: the ids change again after that moment.
+    """
+    known = generations(hardware_ids)
+    last, current = known[-1]
+    if since < last:
+        raise ValueError(f"its hardware changed on {write_since(last)} already; say --since that day or later")
+    leaving = {value.casefold() for value in gone}
+    following = [*(value for value in current if value.casefold() not in leaving), *new]
+    return of_generations([*known[:-1], (since, following)] if since == last else [*known, (since, following)])
 
 
 # calibration -------------------------------------------------------------------------------------------------

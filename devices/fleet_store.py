@@ -1,5 +1,6 @@
 """The fleet in one SQLite file: devices, their hardware ids and calibrations with dates, and what was changed when."""
 
+import gc
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from devices.fleet_csv import FleetError, Problem, load_fleet
-from devices.fleet_row import Calibration, FleetRow, HardwareId, describe
+from devices.fleet_row import ALWAYS, Calibration, FleetRow, HardwareId, describe
 from devices.profile import Profile
 from devices.registry import Columns, Registry
 from devices.topics import Source
@@ -22,6 +23,8 @@ APPLICATION = 0x56464C54
 SCHEMA_VERSION = 1
 _PLAIN = tuple(name for name in FleetRow.model_fields if name not in {"hardware_ids", "calibration"})
 _COLUMNS = ", ".join(f'"{name}"' for name in _PLAIN)
+BUSY_SECONDS = 10.0
+"""How long a change waits for another one. Chosen: an import's commit takes about a second."""
 _CHUNK = 20_000
 """Devices read at once, so that loading needs little memory beside the registry. Chosen."""
 
@@ -70,7 +73,7 @@ class FleetStore:
         try:
             mode = "rwc" if create else "ro"
             self._database = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
             )
             self._prepare(create=create)
         except sqlite3.Error as error:
@@ -126,8 +129,9 @@ class FleetStore:
         """
         registry = Registry(profiles, sources)
         try:
-            for columns in self._columns():
-                registry.extend(columns)
+            with _no_collection():
+                for columns in self._columns():
+                    registry.extend(columns)
         except ValueError as error:
             column, _, text = str(error).partition(": ")
             raise FleetError(self.path, [Problem(0, column, text)]) from error
@@ -146,16 +150,23 @@ class FleetStore:
             first, last = numbers[0], numbers[-1]
             place = dict(zip(numbers, range(len(numbers)), strict=True))
             named = dict(zip(_PLAIN, plain, strict=True))
-            hardware_ids = {place[number]: entries for number, entries in self._hardware_ids(first, last)}
+            hardware_ids = {place[number]: entries for number, entries in self._hardware_ids(first, last).items()}
             calibration = {place[number]: entries for number, entries in self._calibration(first, last)}
             yield Columns(**named, hardware_ids=hardware_ids, calibration=calibration)
 
-    def _hardware_ids(self, first: int, last: int) -> Iterator[tuple[int, tuple[HardwareId, ...]]]:
+    def _hardware_ids(self, first: int, last: int) -> dict[int, str | tuple[HardwareId, ...]]:
+        """By number of the device; a text where it is the only one ever, which nearly all are."""
         query = (
             "SELECT device, value, since, until FROM hardware_id WHERE device BETWEEN ? AND ? ORDER BY device, place"
         )
-        for number, rows in groupby(self._database.execute(query, (first, last)), key=itemgetter(0)):
-            yield number, tuple(HardwareId(value, since, until) for _, value, since, until in rows)
+        found: dict[int, str | tuple[HardwareId, ...]] = {}
+        for number, value, since, until in self._database.execute(query, (first, last)).fetchall():
+            known = found.get(number, ())
+            if since == 0 and until == ALWAYS and not known:
+                found[number] = value
+            else:
+                found[number] = (*_dated(known), HardwareId(value, since, until))
+        return found
 
     def _calibration(self, first: int, last: int) -> Iterator[tuple[int, tuple[Calibration, ...]]]:
         query = (
@@ -163,7 +174,7 @@ class FleetStore:
             " ORDER BY device, place"
         )
         for number, rows in groupby(self._database.execute(query, (first, last)), key=itemgetter(0)):
-            yield number, tuple(Calibration(*entry) for _, *entry in rows)
+            yield number, tuple([Calibration(*entry) for _, *entry in rows])
 
     def rows(self) -> Iterator[FleetRow]:
         """Every device, in the fleet's order."""
@@ -172,7 +183,7 @@ class FleetStore:
             for place, values in enumerate(zip(*plain, strict=True)):
                 yield FleetRow(
                     **dict(zip(_PLAIN, values, strict=True)),
-                    hardware_ids=hardware_ids.get(place, ()),
+                    hardware_ids=_dated(hardware_ids.get(place, ())),
                     calibration=calibration.get(place, ()),
                 )
 
@@ -187,7 +198,7 @@ class FleetStore:
         if found is None:
             return None
         number, *values = found
-        (_, hardware_ids), *_ = [*self._hardware_ids(number, number), (number, ())]
+        hardware_ids = _dated(self._hardware_ids(number, number).get(number, ()))
         (_, calibration), *_ = [*self._calibration(number, number), (number, ())]
         plain = dict(zip(_PLAIN, values, strict=True))
         return number, FleetRow(**plain, hardware_ids=hardware_ids, calibration=calibration)
@@ -291,6 +302,11 @@ class FleetStore:
             (limit,),
         ).fetchall()
 
+    def most_places(self) -> int:
+        """How many different communes there are, or zones if those are more."""
+        query = "SELECT max(count(DISTINCT commune), count(DISTINCT zone)) FROM device"
+        return int(self._database.execute(query).fetchone()[0])
+
     def _forget(self, number: int) -> None:
         self._database.execute("DELETE FROM hardware_id WHERE device = ?", (number,))
         self._database.execute("DELETE FROM calibration WHERE device = ?", (number,))
@@ -298,3 +314,19 @@ class FleetStore:
     def _remember(self, change: Change) -> None:
         query = "INSERT INTO history (at, device, what, detail) VALUES (?, ?, ?, ?)"
         self._database.execute(query, (change.at, change.device, change.what, change.detail))
+
+
+def _dated(hardware_ids: str | tuple[HardwareId, ...]) -> tuple[HardwareId, ...]:
+    return (HardwareId(hardware_ids),) if isinstance(hardware_ids, str) else hardware_ids
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nothing that loading makes is garbage, and looking for some takes longer than the loading."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -13,6 +13,9 @@ from devices.observation import Reason, RefusedError
 from devices.profile import Powered, Profile
 from devices.topics import ROOT, Source
 
+MOST_PLACES = 65_535
+"""Communes, and zones, that the packed columns can number."""
+
 
 class Found(NamedTuple):
     """Who speaks on a topic."""
@@ -69,10 +72,10 @@ class Columns(NamedTuple):
     powered: Sequence[Powered | None]
     timezone: Sequence[str]
     simulated: Sequence[bool | int]
-    hardware_ids: Mapping[int, tuple[HardwareId, ...]]
-    """By place in the columns; devices without any are left out."""
+    hardware_ids: Mapping[int, str | tuple[HardwareId, ...]]
+    """By place in the columns, a text where it is the only one ever; devices without any are left out."""
     calibration: Mapping[int, tuple[Calibration, ...]]
-    """Likewise."""
+    """By place in the columns."""
 
 
 class _Words:
@@ -141,7 +144,10 @@ class Registry:
             raise ValueError(f"device: {row.device!r} is already in the fleet")
         profile = self.profiles[number]
         device = len(self.names)
-        self._claim_hardware(row.hardware_ids, device)
+        if len(row.hardware_ids) == 1 and row.hardware_ids[0][1:] == (0, ALWAYS):
+            self._claim_for_ever(row.hardware_ids[0].value, device)
+        else:
+            self._claim_hardware(row.hardware_ids, device)
         self.index[row.device] = device
         self.names.append(row.device)
         self.labels.append(row.name)
@@ -188,7 +194,10 @@ class Registry:
         if len(self.index) != len(self.names):
             raise ValueError("device: a name stands twice in the fleet")
         for place, hardware_ids in columns.hardware_ids.items():
-            self._claim_hardware(hardware_ids, first + place)
+            if isinstance(hardware_ids, str):
+                self._claim_for_ever(hardware_ids, first + place)
+            else:
+                self._claim_hardware(hardware_ids, first + place)
         self._extend_types([self._profile_number[name] for name in columns.profile], columns)
         self._extend_places(columns)
         self._legacy.update((first + place, word) for place, word in enumerate(columns.legacy_commune) if word)
@@ -226,6 +235,13 @@ class Registry:
     def __len__(self) -> int:
         return len(self.names)
 
+    def _claim_for_ever(self, value: str, device: int) -> None:
+        key = value.casefold()
+        if key in self._hardware:
+            self._claim_hardware((HardwareId(value),), device)
+        else:
+            self._hardware[key], self._hardware_of[device] = device, value
+
     def _claim_hardware(self, hardware_ids: Sequence[HardwareId], device: int) -> None:
         claims = [(hardware, hardware.value.casefold()) for hardware in hardware_ids]
         for hardware, key in claims:
@@ -233,14 +249,9 @@ class Registry:
                 if hardware.since < other.until and other.since < hardware.until:
                     raise ValueError(f"hardware_ids: {hardware.value!r} already speaks for {self.names[owner]!r}")
         for hardware, key in claims:
-            if hardware.since == 0 and hardware.until == ALWAYS and key not in self._hardware:
-                self._hardware[key] = device
-            else:
-                self._hardware[key] = [*self._owners(key), (hardware, device)]
+            self._hardware[key] = [*self._owners(key), (hardware, device)]
         if hardware_ids:
-            only = hardware_ids[0]
-            simple = len(hardware_ids) == 1 and only.since == 0 and only.until == ALWAYS
-            self._hardware_of[device] = only.value if simple else tuple(hardware_ids)
+            self._hardware_of[device] = tuple(hardware_ids)
 
     def _owners(self, key: str) -> list[tuple[HardwareId, int]]:
         taken = self._hardware.get(key)

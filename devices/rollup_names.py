@@ -1,4 +1,4 @@
-"""How hourly and daily roll-ups are named in the store: measurements, tags and fields, for gateway and dashboards alike.
+"""How hourly and daily roll-ups are named in the store: measurements, tags, fields; gateway and dashboards read it.
 
 Examples::
 
@@ -52,7 +52,7 @@ class Statistic(StrEnum):
 QUALITY, COMPLETENESS = "quality", "completeness"
 """Fields of every line: worst quality of all its properties; share of the expected readings that came."""
 HEARD, EXPECTED, WORKING = "devices", "devices_expected", "working"
-"""Fields of a scope's line: devices heard, devices there are, share of them that works (lamps: burns when it should)."""
+"""Fields of a scope's line: devices heard, devices there are, share of them that works (lamps that burn when due)."""
 
 
 def measurement_name(measurement: Measurement, scope: Scope, width: Width) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from devices.alert_rules import AlertRules
 from devices.index_tables import AirIndex, WaterIndex
 from devices.lighting_tables import Lighting
 from devices.limit_tables import AirLimits, Communes, Energy, SurfaceWater, TapWater
@@ -38,6 +39,7 @@ class Standards:
     energy: Energy
     lighting: Lighting
     water_supply: WaterSupply
+    alerts: AlertRules
     communes: Communes
 
 
@@ -67,6 +69,7 @@ def load(folder: Path | None) -> Standards:
         energy=_read("energy", Energy, own),
         lighting=_read("lighting", Lighting, own),
         water_supply=_read("water_supply", WaterSupply, own),
+        alerts=_read("alerts", AlertRules, own),
         communes=_read("communes", Communes, own),
     )
 

@@ -17,6 +17,8 @@ class Source(NamedTuple):
     """MQTT topic with named levels: ``tele/{device}/{event}``; ``{device...}`` takes all remaining levels."""
     envelope: str = ""
     """Codec of the network server's wrapping, around the profile's own codec; empty if there is none."""
+    expression: str = ""
+    """Regular expression in the template's place, where levels alone cannot tell the device; groups as there."""
 
     @property
     def filter(self) -> str:
@@ -26,6 +28,8 @@ class Source(NamedTuple):
     @property
     def pattern(self) -> re.Pattern[str]:
         """Regular expression with one group per named level."""
+        if self.expression:
+            return re.compile(rf"{self.expression}\Z")
         text = re.escape(self.template)
         text = re.sub(r"\\\{(\w+)\\\.\\\.\\\.\\\}", r"(?P<\1>.+)", text)
         return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text) + r"\Z")
@@ -35,7 +39,12 @@ VENDOR_SOURCES = {
     source.name: source
     for source in (
         Source("tasmota", "tele/{device}/{event}"),
-        Source("zigbee2mqtt", "zigbee2mqtt/{device...}"),
+        Source(
+            "zigbee2mqtt",
+            "zigbee2mqtt/{device...}",
+            # A friendly name may hold slashes; the bridge is no device.
+            expression=r"zigbee2mqtt/(?!bridge/)(?P<device>.+?)(?:/(?P<event>availability|set|get))?",
+        ),
         Source("chirpstack", "application/{application}/device/{device}/event/{event}", "chirpstack"),
         Source("things_stack", "v3/{application}/devices/{device}/{event...}", "things_stack"),
         Source("sparkplug_b", "spBv1.0/{group}/{event}/{node}/{device}"),

@@ -39,9 +39,15 @@ _PINT = {
     "mg/L": "milligram/liter", "ug/L": "microgram/liter", "g/L": "gram/liter",
     "ug/m3": "microgram/meter**3", "mg/m3": "milligram/meter**3", "mm/h": "millimeter/hour",
     "s": "second", "min": "minute", "h": "hour", "d": "day", "ms": "millisecond",
-    "lx": "lux", "W/m2": "watt/meter**2", "dB[A]": "dimensionless",
+    "lx": "lux", "W/m2": "watt/meter**2",
 }  # fmt: skip
 """UCUM code to pint's name, for every unit that a linear conversion exists for."""
+
+_KIND = {
+    "VA": "apparent", "kVA": "apparent", "var": "reactive", "kvar": "reactive", "var.h": "reactive",
+    "kvar.h": "reactive", "deg": "angle",
+}  # fmt: skip
+"""Units of the same dimension as others that measure something else: an apparent power is no active one."""
 
 
 class Conversion(NamedTuple):
@@ -100,7 +106,7 @@ def conversion(property_name: str, unit: str) -> Conversion | None:
 
 def _linear(unit: str, canonical: str) -> Conversion | None:
     source, target = _PINT.get(unit), _PINT.get(canonical)
-    if source is None or target is None:
+    if source is None or target is None or _KIND.get(unit) != _KIND.get(canonical):
         return None
     units = _registry()
     if units.Unit(source).dimensionality != units.Unit(target).dimensionality:

@@ -34,6 +34,8 @@ from gateway.southbound.mqtt import MqttEdge
 log = structlog.get_logger(__name__)
 
 DISTRIBUTION = "smart-village-gateway"
+ALARM_SECONDS = 86400
+"""A loss at the broker is shown for a day, so that somebody sees it."""
 
 
 class App:
@@ -46,6 +48,7 @@ class App:
             FleetError, ProfileError, JournalError: wrong settings; one readable line.
         """
         self.settings = settings
+        self._lost, self._lost_at = 0, 0.0
         self.registry = self._read_fleet()
         data = settings.gateway.data_dir
         self.stores: dict[str, Store] = {place.name: make_store(settings, place) for place in settings.store}
@@ -176,6 +179,9 @@ class App:
         status = self.edge.status
         if not status.connected:
             return PartHealth("broker", "waiting", f"{status.detail}; trying again")
+        if self._lost and time.monotonic() - self._lost_at < ALARM_SECONDS:
+            text = f"the broker dropped {self._lost} messages it had accepted; run it with deploy/mosquitto.conf"
+            return PartHealth("broker", "failing", text)
         return PartHealth("broker", "ok" if status.detail == "connected" else "failing", status.detail)
 
     def _journal_health(self) -> PartHealth:

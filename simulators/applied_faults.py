@@ -104,11 +104,9 @@ class AppliedFaults:
             sent: Floats = spell.stop + np.arange(last - first, dtype=np.float64) * BURST_SPACING
             rows = np.flatnonzero((sent >= start) & (sent < stop))
             samples = cohort.samples(np.full(rows.size, device, dtype=np.int64), first + rows.astype(np.int64))
-            if cohort.powered is not None:
-                kept = cohort.powered(samples.device, samples.at)
-                samples, rows = samples.where(kept), rows[kept]
-            if rows.size:
-                yield samples, sent[rows]
+            awake = cohort.awake(samples)
+            if awake.device.size:
+                yield awake, sent[rows][np.isin(samples.number, awake.number)]
 
     def babble(self, start: float, stop: float) -> Iterator[Samples]:
         """Samples between the regular ones."""
@@ -121,4 +119,4 @@ class AppliedFaults:
             number = number[number % times != 0]
             if number.size:
                 at = np.round((phase + number * step) * 1000.0) / 1000.0
-                yield Samples(np.full(number.size, device, dtype=np.int64), number, at)
+                yield cohort.awake(Samples(np.full(number.size, device, dtype=np.int64), number, at))

@@ -1,13 +1,23 @@
 """Lighting cabinets that do not exist: three phases, each the sum of its lamps, the losses and what is stolen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from simulators.lighting import Lamps, Trouble, lamp_energy, lamp_power, mains_frequency, mains_voltage, power_factor
+from simulators.lighting import (
+    Index,
+    LampColumns,
+    lamp_power,
+    lamp_used,
+    mains_frequency,
+    mains_voltage,
+    power_factor,
+)
 from simulators.local_time import FIRST, HOUR
 from simulators.noise import Floats, Keys, derive, flicker, steady, uniform
+from simulators.trouble import Trouble
 
 LOSS = 0.025
 """Lost in the feeder, as a share of what the lamps draw. Chosen."""
@@ -17,84 +27,100 @@ PHASES = ("l1", "l2", "l3")
 
 
 @dataclass(frozen=True)
-class Circuit:
-    """One cabinet's lamps, each with its own troubles."""
+class Cabinets:
+    """Cabinets whose lamps stand in one set of columns; everything but the troubles has one entry a cabinet."""
 
-    key: Keys
-    lamps: Sequence[tuple[Lamps, Sequence[Trouble]]]
-    """Lamp ``i`` hangs on phase ``i % 3``."""
-    troubles: Sequence[Trouble] = ()
-    """Of the circuit itself."""
-
-
-def _theft(at: Floats, circuit: Circuit) -> Floats:
-    """Power taken from the feeder while it is live [W]."""
-    stolen = np.zeros(at.shape)
-    level = circuit.lamps[0][0].nights.level(at)
-    for trouble in circuit.troubles:
-        if trouble.kind == "theft":
-            stolen = stolen + np.where((at >= trouble.start) & (at < trouble.stop) & (level > 0.0), trouble.size, 0.0)
-    return stolen
+    keys: Keys
+    lamps: LampColumns
+    first: Index
+    """Number of the cabinet's first lamp; its lamps follow one another, lamp ``i`` on phase ``i % 3``."""
+    count: Index
+    region: Keys
+    troubles: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
+    """Of the cabinet itself, by number."""
 
 
-def _stolen(at: Floats, circuit: Circuit) -> Floats:
-    """Energy of ``_theft`` since ``FIRST`` [kW.h]."""
-    total = np.zeros(at.shape)
-    nights = circuit.lamps[0][0].nights
-    for trouble in circuit.troubles:
-        if trouble.kind == "theft":
-            total = total + trouble.size * nights.during(at, trouble, "lit") / 3.6e6
+def _lamps_of(cabinets: Cabinets, index: Index) -> tuple[Index, Index, Index]:
+    """For every lamp of these cabinets: the row of its cabinet, its own number, and its phase."""
+    lengths = cabinets.count[index]
+    row = np.repeat(np.arange(index.size), lengths)
+    place = np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return row, cabinets.first[index][row] + place, place % 3
+
+
+def phase_power(at: Floats, index: Index, cabinets: Cabinets) -> tuple[Floats, Floats]:
+    """Power on the three phases and what the lamps on them are rated at [W]; shape (moments, 3)."""
+    row, lamp, phase = _lamps_of(cabinets, index)
+    drawn = cabinets.lamps.each(at[row], lamp, lambda moment, some, wrong: lamp_power(moment, some, wrong)[0])
+
+    def by_phase(of_lamps: Floats) -> Floats:
+        summed = np.bincount(row * 3 + phase, weights=of_lamps, minlength=index.size * 3)
+        return summed.astype(np.float64).reshape(index.size, 3)
+
+    watts = OWN / 3.0 + (1.0 + LOSS) * by_phase(drawn)
+    live = cabinets.lamps.lamps.nights.level(at) > 0.0
+    for _, rows, trouble in _own_troubles(cabinets, index, "theft"):
+        inside = rows & live & (at >= trouble.start) & (at < trouble.stop)
+        watts[inside, 0] += trouble.size
+    return watts, 1.0 + by_phase(cabinets.lamps.lamps.rated[lamp])
+
+
+def _own_troubles(cabinets: Cabinets, index: Index, kind: str) -> list[tuple[int, NDArray[np.bool_], Trouble]]:
+    return [
+        (number, index == number, trouble)
+        for number, troubles in cabinets.troubles.items()
+        for trouble in troubles
+        if trouble.kind == kind and (index == number).any()
+    ]
+
+
+def _used(at: Floats, index: Index, cabinets: Cabinets) -> Floats:
+    """What went through the meter since ``FIRST`` [kW.h]."""
+    row, lamp, _ = _lamps_of(cabinets, index)
+    used = cabinets.lamps.each(at[row], lamp, lamp_used)
+    total = OWN * (at - FIRST) / 3.6e6
+    total = total + (1.0 + LOSS) * np.bincount(row, weights=used, minlength=index.size)
+    for _, rows, trouble in _own_troubles(cabinets, index, "power_cut"):
+        total[rows] -= OWN * (np.clip(at[rows], trouble.start, trouble.stop) - trouble.start) / 3.6e6
+    nights = cabinets.lamps.lamps.nights
+    for _, rows, trouble in _own_troubles(cabinets, index, "theft"):
+        total[rows] += trouble.size * nights.during(at[rows], trouble, "lit") / 3.6e6
     return total
 
 
-def _own_troubles(circuit: Circuit, lamp_troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
-    """A lamp's troubles and those of its circuit that reach it; a lamp's meter is not the cabinet's."""
-    kept = [trouble for trouble in lamp_troubles if trouble.kind != "meter_replaced"]
-    return (*kept, *(trouble for trouble in circuit.troubles if trouble.kind == "circuit_loss"))
-
-
-def cabinet_energy(at: Floats, circuit: Circuit) -> Floats:
+def cabinet_energy(at: Floats, index: Index, cabinets: Cabinets) -> Floats:
     """The cabinet's meter [kW.h]: it only rises, until it is replaced."""
-
-    def used(moment: Floats) -> Floats:
-        total = OWN * (moment - FIRST) / 3.6e6 + _stolen(moment, circuit)
-        start = np.full(1, FIRST)
-        for lamps, troubles in circuit.lamps:
-            own = _own_troubles(circuit, troubles)
-            total = total + (1.0 + LOSS) * (lamp_energy(moment, lamps, own) - lamp_energy(start, lamps, own))
-        return total
-
-    counted = steady(derive(circuit.key, "meter"), 2000.0, 9000.0) + used(at)
-    for trouble in circuit.troubles:
-        if trouble.kind == "meter_replaced":
-            counted = np.where(at >= trouble.start, used(at) - used(np.full(1, trouble.start)), counted)
+    counted = steady(derive(cabinets.keys[index], "meter"), 2000.0, 9000.0) + _used(at, index, cabinets)
+    for number, rows, trouble in _own_troubles(cabinets, index, "meter_replaced"):
+        then = _used(np.full(1, trouble.start), np.full(1, number, dtype=np.int64), cabinets)
+        new = rows & (at >= trouble.start)
+        if new.any():
+            counted[new] = _used(at[new], index[new], cabinets) - then
     return counted
 
 
-def cabinet(at: Floats, circuit: Circuit, region: Keys) -> Mapping[str, Floats]:
-    """What a cabinet's meter and contacts say."""
-    watts = [np.full(at.shape, OWN / 3.0) for _ in PHASES]
-    rated = [1.0, 1.0, 1.0]
-    for number, (lamps, troubles) in enumerate(circuit.lamps):
-        power, _ = lamp_power(at, lamps, _own_troubles(circuit, troubles))
-        watts[number % 3] = watts[number % 3] + (1.0 + LOSS) * power
-        rated[number % 3] += float(lamps.rated.flat[0])
-    watts[0] = watts[0] + _theft(at, circuit)
-    found: dict[str, Floats] = {"energy": cabinet_energy(at, circuit), "frequency": mains_frequency(at, region)}
-    total = np.zeros(at.shape)
-    reactive = np.zeros(at.shape)
-    for phase, drawn, full in zip(PHASES, watts, rated, strict=True):
-        measured = drawn * (1.0 + 0.003 * flicker(at, derive(circuit.key, f"power {phase}")))
-        feeder = derive(circuit.key, f"phase {phase}")
-        volts = mains_voltage(at, circuit.key) + steady(feeder, -2.0, 2.0) + 0.3 * flicker(at, feeder)
-        factor = power_factor(measured / full)
+def cabinet(at: Floats, index: Index, cabinets: Cabinets) -> dict[str, Floats]:
+    """What the meter and the contacts of these cabinets say at their moments."""
+    keys = cabinets.keys[index]
+    watts, rated = phase_power(at, index, cabinets)
+    found: dict[str, Floats] = {
+        "energy": cabinet_energy(at, index, cabinets),
+        "frequency": mains_frequency(at, cabinets.region),
+    }
+    total, reactive, current, volts_sum = (np.zeros(at.shape) for _ in range(4))
+    for number, phase in enumerate(PHASES):
+        measured = watts[:, number] * (1.0 + 0.003 * flicker(at, derive(keys, f"power {phase}")))
+        feeder = derive(keys, f"phase {phase}")
+        volts = mains_voltage(at, keys) + steady(feeder, -2.0, 2.0) + 0.3 * flicker(at, feeder)
+        factor = power_factor(measured / rated[:, number])
         found |= {
             f"voltage_{phase}": volts,
             f"power_{phase}": measured,
             f"power_factor_{phase}": factor,
             f"current_{phase}": measured / (volts * factor),
         }
-        total = total + measured
+        total, volts_sum = total + measured, volts_sum + volts
+        current = current + found[f"current_{phase}"]
         reactive = reactive + measured * np.sqrt(1.0 / factor**2 - 1.0)
     apparent = np.hypot(total, reactive)
     return found | {
@@ -102,14 +128,17 @@ def cabinet(at: Floats, circuit: Circuit, region: Keys) -> Mapping[str, Floats]:
         "reactive_power": reactive,
         "apparent_power": apparent,
         "power_factor": total / apparent,
-        "leakage_current": 4.0 + total / 400.0 + 0.4 * flicker(at, derive(circuit.key, "leakage")),
-        "door_open": _door(at, circuit.key),
+        "voltage": volts_sum / 3.0,
+        "current": current,
+        "lamp_on": np.where(total > 2.0 * OWN + 2.0 * cabinets.count[index], 1.0, 0.0),
+        "leakage_current": 4.0 + total / 400.0 + 0.4 * flicker(at, derive(keys, "leakage")),
+        "door_open": _door(at, keys),
     }
 
 
-def _door(at: Floats, key: Keys) -> Floats:
+def _door(at: Floats, keys: Keys) -> Floats:
     """Somebody looks into a cabinet for a quarter of an hour about once in three weeks, by day."""
     slot = np.floor(at / HOUR).astype(np.int64)
     by_day = ((at / HOUR + 7.0) % 24.0 > 8.0) & ((at / HOUR + 7.0) % 24.0 < 17.0)
-    opened = (uniform(derive(key, "door"), slot) < 1.0 / 190.0) & ((at / HOUR) % 1.0 < 0.25) & by_day
+    opened = (uniform(derive(keys, "door"), slot) < 1.0 / 190.0) & ((at / HOUR) % 1.0 < 0.25) & by_day
     return np.where(opened, 1.0, 0.0)

@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from devices.fleet_row import DEFAULT_ZONE
+from simulators import documents
 from simulators.fleet import Fleet, build, write_csv
 from simulators.local_time import DAY, FIRST
 from simulators.publisher import Broker, BrokerRefusedError
@@ -25,6 +27,7 @@ from simulators.scenario import ScenarioError, load_scenario, shipped_names
 from simulators.simulate import Pace
 from simulators.simulate import Progress as Where
 from simulators.simulate import run as run_fleet
+from simulators.simulated_year import figures
 from simulators.stream import history
 from simulators.truth import Truth
 
@@ -90,6 +93,7 @@ def parse_broker(text: str) -> tuple[str, int]:
 def register(app: typer.Typer) -> None:
     """Add this package's commands."""
     app.command("simulate")(simulate)
+    app.command("simulated-year")(simulated_year)
 
 
 def simulate(
@@ -134,6 +138,33 @@ def simulate(
             _fail(f"{truth_out}: {error.strerror or error}")
 
 
+def simulated_year(
+    year: Annotated[int, typer.Option(min=2024, max=2041)] = documents.YEAR,
+    seed: Annotated[int, typer.Option()] = documents.SEED,
+    docs: Annotated[Path | None, typer.Option(help="Write the page and its pictures into this folder.")] = None,
+    check: Annotated[bool, typer.Option(help="Say whether the files in --docs are up to date.")] = False,
+) -> None:
+    """A simulated year against the published facts; exit status 1 if a figure is off."""
+    if docs is not None:
+        if check:
+            old = documents.outdated(docs)
+            for name in old:
+                typer.echo(
+                    f"{docs / name}: not what the code makes; run village simulated-year --docs {docs}", err=True
+                )
+            raise typer.Exit(1 if old else 0)
+        for name in documents.write(docs):
+            typer.echo(docs / name)
+        return
+    rows = figures(year, seed)
+    table = Table("figure", "source", "near enough", "simulated", "", title=f"simulated year {year}, seed {seed}")
+    for row in rows:
+        mark = "ok" if row.holds else "[bold red]off[/]"
+        table.add_row(row.name, row.source, f"{row.low:.4g} to {row.high:.4g}", f"{row.found:.4g}", mark)
+    Console().print(table)
+    raise typer.Exit(0 if all(row.holds for row in rows) else 1)
+
+
 def _written(moment: float) -> str:
     return datetime.fromtimestamp(moment, _ZONE).isoformat(timespec="seconds")
 
@@ -163,7 +194,7 @@ def _publish(fleet: Fleet, broker: Broker, pace: Pace, truth: Truth | None) -> N
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     typer.echo(
-        f"{len(fleet)} devices of {fleet.scenario.title_en!r}, seed {fleet.seed}, "
+        f"{fleet.size} devices of {fleet.scenario.title_en!r}, seed {fleet.seed}, "
         f"from {_written(pace.start)} at speed {pace.speed:g}, to {broker.host}:{broker.port}",
         err=True,
     )

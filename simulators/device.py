@@ -9,9 +9,21 @@ from numpy.typing import NDArray
 
 from devices.fleet_row import FleetRow
 from devices.profile import Profile
+from simulators.lighting import Index
 from simulators.local_time import FIRST
 from simulators.noise import Floats, Keys, derive, uniform
-from simulators.signals import Index, Measure, Values
+from simulators.signals import Measure, Values
+from simulators.trouble import Trouble
+
+
+class Identity(NamedTuple):
+    """Who speaks."""
+
+    name: str
+    commune: str
+    profile: Profile
+    hardware_id: str
+    """In the registry besides the name; empty where the name stands in the topic."""
 
 
 class Samples(NamedTuple):
@@ -36,25 +48,46 @@ class Cohort:
     """Devices of one profile that are computed together."""
 
     kind: str
+    format: str
     profile: Profile
     interval: float
     """Seconds between two reports."""
     names: Sequence[str]
     communes: Sequence[str]
+    hardware_ids: Sequence[str]
     keys: Keys
     measure: Measure
     row: Callable[[int], FleetRow]
     """A device as the fleet's CSV states it."""
     leave_out: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Properties that single devices do not send."""
+    without: frozenset[str] = frozenset()
+    """Properties of the profile that none of them sends."""
     powered: Callable[[Index, Floats], NDArray[np.bool_]] | None = None
-    """Whether devices have power at their moments; None if they always have."""
+    """Whether the feeder is live at these moments; None if it always is."""
+    cuts: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
+    """When single devices have no power."""
 
     def __post_init__(self) -> None:
         thousandths = np.floor(uniform(derive(self.keys, "phase"), np.zeros(1, np.int64)) * self.interval * 1000.0)
         self.phase: Floats = FIRST + thousandths / 1000.0
         """When each device reported for the first time: they do not all speak at once."""
-        self.properties = tuple(entry.name for entry in self.profile.properties)
+        everybody = zip(self.names, self.communes, self.hardware_ids, strict=True)
+        self.identities = [Identity(name, commune, self.profile, own) for name, commune, own in everybody]
+        self._cuts = self._grouped_cuts()
+        self.properties = tuple(entry.name for entry in self.profile.properties if entry.name not in self.without)
+
+    def _grouped_cuts(self) -> list[tuple[NDArray[np.bool_], tuple[Trouble, ...]]]:
+        """Cuts that are the same for many devices, as those of a mast or a transformer are, are looked at once."""
+        groups: dict[tuple[Trouble, ...], list[int]] = {}
+        for number, cuts in self.cuts.items():
+            groups.setdefault(tuple(sorted(cuts, key=lambda cut: cut.start)), []).append(number)
+        found = []
+        for cuts, numbers in groups.items():
+            has = np.zeros(len(self.names), dtype=np.bool_)
+            has[numbers] = True
+            found.append((has, cuts))
+        return found
 
     def due(self, start: float, stop: float, step: float = 0.0) -> Samples:
         """Every report from ``start`` on and before ``stop`` of a device that has power.
@@ -74,8 +107,21 @@ class Cohort:
             index, count = index[kept], count[kept]
         found = self.samples(index, count)
         order = np.argsort(found.at, kind="stable")
-        found = Samples(found.device[order], found.number[order], found.at[order])
-        return found if self.powered is None else found.where(self.powered(found.device, found.at))
+        return self.awake(Samples(found.device[order], found.number[order], found.at[order]))
+
+    def awake(self, samples: Samples) -> Samples:
+        """Those of the samples whose device has power."""
+        if self.powered is not None:
+            samples = samples.where(self.powered(samples.device, samples.at))
+        for has, cuts in self._cuts:
+            rows = has[samples.device]
+            if rows.any():
+                first, last = samples.at[rows].min(), samples.at[rows].max()
+                for cut in cuts:
+                    if cut.start <= last and cut.stop > first:
+                        rows_in = has[samples.device] & (samples.at >= cut.start) & (samples.at < cut.stop)
+                        samples = samples.where(~rows_in)
+        return samples
 
     def samples(self, device: Index, number: Index) -> Samples:
         """The samples of these numbers, one of each device."""
@@ -85,7 +131,21 @@ class Cohort:
     def values(self, samples: Samples) -> Values:
         """What was measured, for those properties the profile has."""
         found = self.measure(samples.device, samples.at)
+        if "uptime" in found:
+            found["uptime"] = self._since_power(samples, found["uptime"])
         return {name: found[name] for name in self.properties if name in found}
+
+    def _since_power(self, samples: Samples, uptime: Floats) -> Floats:
+        """Seconds since the last start, which the end of a power cut is too."""
+        for has, cuts in self._cuts:
+            rows = np.flatnonzero(has[samples.device])
+            ends = np.array([cut.stop for cut in cuts])
+            if rows.size:
+                last = np.searchsorted(ends, samples.at[rows], side="right") - 1
+                known = last >= 0
+                since = np.round(samples.at[rows[known]] - ends[last[known]])
+                uptime[rows[known]] = np.minimum(uptime[rows[known]], since)
+        return uptime
 
     def records(self, samples: Samples, values: Values) -> list[dict[str, float]]:
         """The same, one mapping a report."""

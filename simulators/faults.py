@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from simulators.local_time import DAY, FIRST, HOUR, OFFSET
 from simulators.noise import Floats, Keys, derive, keys_of, normal, uniform
 
-WorldKind = Literal["lamp_out", "day_burner", "circuit_loss", "theft", "leak", "meter_replaced"]
+WorldKind = Literal["lamp_out", "day_burner", "circuit_loss", "power_cut", "theft", "leak", "meter_replaced"]
 """Something is really so: the device says what it sees, and a cabinet sees it too."""
 SensorKind = Literal["drift", "stuck", "spike", "wrong_unit"]
 """The world is in order, the value is not."""
@@ -35,6 +35,7 @@ MEANING: dict[str, str] = {
     "lamp_out": "the lamp does not burn; its controller draws standby and reports",
     "day_burner": "the lamp burns by day too",
     "circuit_loss": "the cabinet's feeder is dead; its lamps are silent",
+    "power_cut": "the device has no power: it is silent, its uptime starts again; a cabinet's lamps are dark",
     "theft": "`size` watts are taken from the feeder while it is live",
     "leak": "`size` m3/h flow away, reached after three days",
     "meter_replaced": "the counter starts again at 0 when the spell begins",
@@ -222,10 +223,3 @@ def _clock(text: str) -> float:
 def fault_keys(seed: int, names: Iterable[str]) -> Keys:
     """The keys that devices' faults are drawn from."""
     return np.array([keys_of(seed, "fault", name)[0] for name in names], dtype=np.uint64)
-
-
-def spells_of(faults: Iterable[Fault], name: str, seed: int, start: float, stop: float) -> list[tuple[Fault, Spell]]:
-    """Every spell of these faults that a device has within a time."""
-    key = fault_keys(seed, [name])
-    own = [fault for fault in faults if fault.meets([name], key)[0]]
-    return [(fault, spell) for fault in own for spell in fault.spells(key, start, stop)]

@@ -1,148 +1,18 @@
-"""Street lamps that do not exist: burning schedules by the sun, power by dimming, and energy as its exact integral."""
+"""Street lamps that do not exist: power by dimming, energy as its exact integral, and what a controller measures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.local_time import DAY, FIRST, HOUR, OFFSET, local_hour
+from simulators.burning import Nights, power_share
+from simulators.local_time import FIRST, HOUR, local_hour
 from simulators.noise import Floats, Keys, derive, flicker, steady, wander
+from simulators.trouble import Trouble
 
-_NIGHTS = 20 * 366
-_PAST = 100_000
-"""Past troubles whose energy is remembered. Chosen."""
-
-
-class Schedule(NamedTuple):
-    """When and how bright a circuit burns."""
-
-    on_after_sunset: float = 15.0
-    """Minutes; the practice in the delta is up to 30."""
-    off_before_sunrise: float = 15.0
-    steps: tuple[tuple[float, float], ...] = ((22.0, 50.0),)
-    """Local hour (after midnight below 12) and dimming level [%] from then on."""
-    first_level: float = 100.0
-
-
-class Trouble(NamedTuple):
-    """Something wrong with a lamp or a circuit between two moments."""
-
-    kind: str
-    """``lamp_out``, ``day_burner``, ``circuit_loss``, ``theft``, ``meter_replaced``."""
-    start: float
-    stop: float
-    size: float = 0.0
-    """``theft``: watts."""
-
-
-def sunset_and_sunrise(day: NDArray[np.int64], latitude: float, longitude: float) -> tuple[Floats, Floats]:
-    """When the sun sets on local days and when it rises on the days after [s since 1970 UTC], to about a minute.
-
-    Source: NOAA solar calculator, low-accuracy equations; upper rim at the horizon is 90.833 deg from the zenith.
-    """
-
-    def moment(noon: Floats, side: float) -> Floats:
-        angle = 2.0 * np.pi * ((noon / DAY + 2440587.5 - 2451545.0) / 365.2425)
-        mean = np.radians(280.46646) + angle * 1.0000002
-        anomaly = np.radians(357.52911) + angle * 0.9999737
-        true = mean + np.radians(1.9146) * np.sin(anomaly) + np.radians(0.02) * np.sin(2.0 * anomaly)
-        tilt = np.radians(23.4393)
-        declination = np.arcsin(np.sin(tilt) * np.sin(true))
-        ascension = np.arctan2(np.cos(tilt) * np.sin(true), np.cos(true))
-        equation = (mean - np.radians(0.0057183) - ascension + np.pi) % (2.0 * np.pi) - np.pi
-        north = np.radians(latitude)
-        rim = np.cos(np.radians(90.833)) / (np.cos(north) * np.cos(declination))
-        cosine = rim - np.tan(north) * np.tan(declination)
-        half_day = np.arccos(np.clip(cosine, -1.0, 1.0)) / (2.0 * np.pi) * DAY
-        solar_noon = noon - equation / (2.0 * np.pi) * DAY
-        result: Floats = solar_noon + side * half_day
-        return result
-
-    noon = day.astype(np.float64) * DAY + DAY / 2 - longitude / 360.0 * DAY
-    return moment(noon, 1.0), moment(noon + DAY, -1.0)
-
-
-def power_share(level: Floats) -> Floats:
-    """What a driver draws of its rated power at a dimming level [%]: its own loss does not fade with the light."""
-    return np.where(level > 0.0, 0.08 + 0.0092 * level, 0.0)
-
-
-class Nights:
-    """Every night of one schedule at one place, for twenty years: levels by time, and burnt energy in closed form."""
-
-    def __init__(self, schedule: Schedule, latitude: float, longitude: float) -> None:
-        day = np.arange(int((FIRST + OFFSET) // DAY) - 1, int((FIRST + OFFSET) // DAY) + _NIGHTS, dtype=np.int64)
-        sunset, sunrise = sunset_and_sunrise(day, latitude, longitude)
-        on, off = sunset + schedule.on_after_sunset * 60.0, sunrise - schedule.off_before_sunrise * 60.0
-        midnight = day.astype(np.float64) * DAY - OFFSET
-        edges = [on]
-        for hour, _ in schedule.steps:
-            edges.append(np.clip(midnight + (hour + 24.0 * (hour < 12.0)) * HOUR, edges[-1], off))
-        self._first = int(day[0])
-        self._past: dict[tuple[float, float, str], float] = {}
-        self.edges: Floats = np.stack([*edges, off], axis=1)
-        """Moments at which each night's levels begin, and its end."""
-        self.levels: Floats = np.array([schedule.first_level, *(level for _, level in schedule.steps)])
-        lengths = np.diff(self.edges, axis=1)
-        self._weights = {"energy": power_share(self.levels), "lit": np.where(self.levels > 0.0, 1.0, 0.0)}
-        self._before = {
-            name: np.concatenate([np.zeros(1), np.cumsum(lengths @ weights)]) for name, weights in self._weights.items()
-        }
-
-    def _night(self, at: Floats) -> NDArray[np.int64]:
-        # A night belongs to the day it begins on, so numbers change at noon.
-        number = np.floor((at + OFFSET - DAY / 2) / DAY).astype(np.int64) - self._first
-        return np.clip(number, 0, len(self.edges) - 1)
-
-    def level(self, at: Floats) -> Floats:
-        """Dimming level the schedule asks for [%]; 0 by day."""
-        edges = self.edges[self._night(at)]
-        step = (at[..., None] >= edges).sum(axis=-1) - 1
-        burning = (step >= 0) & (step < len(self.levels))
-        result: Floats = np.where(burning, self.levels[np.clip(step, 0, len(self.levels) - 1)], 0.0)
-        return result
-
-    def is_night(self, at: Floats) -> NDArray[np.bool_]:
-        """Whether the feeder is live: from switching on to switching off, dimmed or not."""
-        edges = self.edges[self._night(at)]
-        live: NDArray[np.bool_] = (at >= edges[..., 0]) & (at < edges[..., -1])
-        return live
-
-    def seconds(self, at: Floats, of: str) -> Floats:
-        """Seconds since ``FIRST``: ``lit`` counts burning, ``energy`` weighs them with the share of rated power."""
-        night = self._night(at)
-        edges = self.edges[night]
-        spent = np.clip(at[..., None] - edges[..., :-1], 0.0, edges[..., 1:] - edges[..., :-1])
-        # Not a matrix product: that may add in another order when more moments are asked at once.
-        result: Floats = self._before[of][night] + (spent * self._weights[of]).sum(axis=-1)
-        return result
-
-    def between(self, start: float, stop: float, of: str) -> float:
-        """``seconds`` from one moment to another; remembered, since what is past stays as it was."""
-        place = (start, stop, of)
-        if place not in self._past:
-            if len(self._past) >= _PAST:
-                self._past.clear()
-            first, last = self.seconds(np.array([start, stop]), of).tolist()
-            self._past[place] = last - first
-        return self._past[place]
-
-    def during(self, at: Floats, trouble: Trouble, of: str) -> Floats | float:
-        """``seconds`` that lie before these moments and within a trouble."""
-        if at.min() >= trouble.stop:
-            return self.between(trouble.start, trouble.stop, of)
-        if at.max() <= trouble.start:
-            return 0.0
-        return self.seconds(np.clip(at, trouble.start, trouble.stop), of) - self.seconds(np.full(1, trouble.start), of)
-
-
-@lru_cache(maxsize=256)
-def nights(schedule: Schedule, latitude: float, longitude: float) -> Nights:
-    """The nights at a place; a quarter of a degree is a minute of sun, so near places share them."""
-    return Nights(schedule, round(latitude * 4) / 4, round(longitude * 4) / 4)
+Index = NDArray[np.int64]
+"""Numbers of devices within their columns."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +28,37 @@ class Lamps:
     place: Floats
     """0 at the cabinet, 1 at the far end of the feeder, where the voltage is lowest."""
 
+    def select(self, index: Index) -> "Lamps":
+        """Some of the lamps, where the arrays are columns."""
+        return Lamps(self.keys[index], self.circuit[index], self.nights, self.rated[index], self.place[index])
+
+
+@dataclass(frozen=True)
+class LampColumns:
+    """Many lamps, and what is wrong with the few that have troubles."""
+
+    lamps: Lamps
+    troubles: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
+    """By number; without overlaps (``untangle``)."""
+
+    def each(self, at: Floats, index: Index, function: "LampFunction") -> Floats:
+        """A function of each of these lamps at its moment, with its own troubles."""
+        found = function(at, self.lamps.select(index), ())
+        for number in self.troubled(index):
+            rows = index == number
+            found[rows] = function(at[rows], self.lamps.select(index[rows]), self.troubles[number])
+        return found
+
+    def troubled(self, index: Index) -> list[int]:
+        """Which of these lamps have troubles."""
+        if not self.troubles:
+            return []
+        known = np.fromiter(self.troubles, dtype=np.int64, count=len(self.troubles))
+        found: list[int] = np.intersect1d(index, known).tolist()
+        return found
+
+
+LampFunction = Callable[[Floats, Lamps, Sequence[Trouble]], Floats]
 
 STANDBY = 0.7
 """A dark driver's own consumption [W]. Chosen: 0.5 to 1 W are usual."""
@@ -206,28 +107,30 @@ def lamp_power(at: Floats, lamps: Lamps, troubles: Sequence[Trouble] = ()) -> tu
     return watts + standby, level
 
 
+def lamp_used(at: Floats, lamps: Lamps, troubles: Sequence[Trouble] = ()) -> Floats:
+    """The exact integral of ``lamp_power`` since ``FIRST`` [kW.h]."""
+    nights, full = lamps.nights, tolerance(lamps) * lamps.rated
+    total = full * nights.seconds(at, "energy") + STANDBY * (at - FIRST)
+    for trouble in troubles:
+        if trouble.kind in {"lamp_out", "circuit_loss"}:
+            total = total - full * nights.during(at, trouble, "energy")
+        if trouble.kind == "circuit_loss":
+            total = total - STANDBY * (np.clip(at, trouble.start, trouble.stop) - trouble.start)
+        if trouble.kind == "day_burner":
+            by_day = np.clip(at, trouble.start, trouble.stop) - trouble.start
+            by_day = by_day - nights.during(at, trouble, "lit")
+            total = total + full * power_share(np.full(1, 100.0)) * by_day
+    result: Floats = total / 3.6e6
+    return result
+
+
 def lamp_energy(at: Floats, lamps: Lamps, troubles: Sequence[Trouble] = ()) -> Floats:
-    """Energy counter [kW.h]: the exact integral of ``lamp_power`` since ``FIRST``, or since the meter was replaced."""
-    nights_of, full = lamps.nights, tolerance(lamps) * lamps.rated
-
-    def used(moment: Floats) -> Floats:
-        total = full * nights_of.seconds(moment, "energy") + STANDBY * (moment - FIRST)
-        for trouble in troubles:
-            if trouble.kind in {"lamp_out", "circuit_loss"}:
-                total = total - full * nights_of.during(moment, trouble, "energy")
-            if trouble.kind == "circuit_loss":
-                total = total - STANDBY * (np.clip(moment, trouble.start, trouble.stop) - trouble.start)
-            if trouble.kind == "day_burner":
-                by_day = np.clip(moment, trouble.start, trouble.stop) - trouble.start
-                by_day = by_day - nights_of.during(moment, trouble, "lit")
-                total = total + full * power_share(np.full(1, 100.0)) * by_day
-        result: Floats = total / 3.6e6
-        return result
-
-    counted = steady(derive(lamps.keys, "meter"), 0.0, 40.0) + used(at)
+    """The controller's counter [kW.h]: it only rises, until the meter is replaced."""
+    counted = steady(derive(lamps.keys, "meter"), 0.0, 40.0) + lamp_used(at, lamps, troubles)
     for trouble in troubles:
         if trouble.kind == "meter_replaced":
-            counted = np.where(at >= trouble.start, used(at) - used(np.full(1, trouble.start)), counted)
+            since = lamp_used(at, lamps, troubles) - lamp_used(np.full(1, trouble.start), lamps, troubles)
+            counted = np.where(at >= trouble.start, since, counted)
     return counted
 
 
@@ -252,15 +155,19 @@ def lamp(at: Floats, lamps: Lamps, air: Floats, troubles: Sequence[Trouble] = ()
     for trouble in troubles:
         if trouble.kind == "lamp_out":
             dead = dead | (_inside(at, trouble) & (level > 0.0))
+    gear = air + 24.0 * np.maximum(share, 0.0) + 0.3 * flicker(at, derive(lamps.keys, "gear"))
     return {
         "power": measured,
         "energy": lamp_energy(at, lamps, troubles),
         "voltage": volts,
         "current": measured / (volts * factor),
         "power_factor": factor,
+        "apparent_power": measured / factor,
+        "reactive_power": measured * np.sqrt(np.maximum(1.0 / factor**2 - 1.0, 0.0)),
         "dimming_level": level,
         "lamp_on": np.where(measured > 0.05 * lamps.rated, 1.0, 0.0),
         "lamp_failure": np.where(dead, 1.0, 0.0),
         "operating_hours": lamps.nights.seconds(at, "lit") / HOUR,
-        "control_gear_temperature": air + 24.0 * np.maximum(share, 0.0) + 0.3 * flicker(at, derive(lamps.keys, "gear")),
+        "control_gear_temperature": gear,
+        "device_temperature": gear,
     }

@@ -17,10 +17,11 @@ def last_boot(at: Floats, keys: Keys) -> Floats:
     return np.where(at >= this, this, before)
 
 
-def rssi(at: Floats, keys: Keys) -> Floats:
-    """Signal strength [dB[mW]] of a modem in a cabinet or on a pole."""
+def radio(at: Floats, keys: Keys) -> dict[str, Floats]:
+    """Signal strength [dB[mW]], signal to noise [dB] and Zigbee's link quality of a modem in a cabinet or on a pole."""
     slow = 2.5 * wander(at, 3 * HOUR, derive(keys, "radio"), levels=5)
-    return steady(derive(keys, "radio level"), -97.0, -68.0) + slow + 1.5 * flicker(at, derive(keys, "radio noise"))
+    rssi = steady(derive(keys, "radio level"), -97.0, -68.0) + slow + 1.5 * flicker(at, derive(keys, "radio noise"))
+    return {"rssi": rssi, "snr": (rssi + 100.0) / 3.0, "link_quality": np.clip((rssi + 110.0) * 4.5, 5.0, 255.0)}
 
 
 def battery(at: Floats, keys: Keys) -> dict[str, Floats]:

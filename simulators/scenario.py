@@ -43,6 +43,9 @@ class _Place(_Data):
     zone: str = ""
 
 
+Format = Literal["native", "senml", "tasmota", "zigbee2mqtt", "airrohr", "chirpstack", "things_stack", "sparkplug_b"]
+
+
 class Street(_Place):
     """One cabinet and the lamps on its feeder."""
 
@@ -52,6 +55,10 @@ class Street(_Place):
     cabinet_name: str
     first: Annotated[int, Field(ge=1)]
     """Number of the first lamp; names are ``lamp-017``."""
+    prefix: str = ""
+    """Before the names, to tell communes apart: ``10642-lamp-017``."""
+    format: Format = "native"
+    cabinet_format: Format = "native"
     lamps: Annotated[int, Field(ge=1, le=300)]
     rated_watts: Annotated[float, Field(gt=0, le=1000)] = 60.0
     path: Annotated[tuple[Position, ...], Field(min_length=2)]
@@ -66,6 +73,9 @@ class Station(_Place):
     device: Name
     name: str
     position: Position
+    format: Format = "native"
+    leave_out: tuple[str, ...] = ()
+    """Properties of the profile that this station has no sensor for."""
 
 
 class WaterStation(Station):
@@ -74,8 +84,6 @@ class WaterStation(Station):
     kind: Literal["canal", "river", "tidal"]
     tide: Annotated[float, Field(ge=0, le=3)] = 0.0
     salt: Annotated[float, Field(ge=0, le=5)] = 0.0
-    leave_out: tuple[str, ...] = ()
-    """Properties of the profile that this station has no probe for."""
 
 
 class AirStation(Station):
@@ -84,7 +92,6 @@ class AirStation(Station):
     scale: Annotated[float, Field(gt=0, le=3)] = 0.8
     """PM against the city of the record."""
     straw: Annotated[float, Field(ge=0, le=10)] = 0.0
-    leave_out: tuple[str, ...] = ()
 
 
 class TapStation(Station):
@@ -104,6 +111,31 @@ class Intervals(_Data):
     tap: Seconds = 300
 
 
+class Spread(_Data):
+    """Devices placed by seed in real communes."""
+
+    communes: tuple[Name, ...] = ()
+    """Codes; empty means all whose position is known."""
+    cabinets: Annotated[int, Field(ge=0, le=1000)]
+    """In each commune, like all that follows."""
+    lamps: Annotated[int, Field(ge=1, le=300)] = 60
+    """On each cabinet."""
+    water: Annotated[int, Field(ge=0, le=100)] = 0
+    air: Annotated[int, Field(ge=0, le=100)] = 0
+    tap: Annotated[int, Field(ge=0, le=100)] = 0
+    burning: tuple[Burning, ...] = (Burning(),)
+    """Taken in turn by the streets."""
+    cut_by_day: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the streets whose feeder is dead by day."""
+    formats: dict[Literal["lamp", "cabinet", "water", "air", "tap"], tuple[Format, ...]] = {}
+    """Taken in turn by the streets and the stations of a kind; native where none is named."""
+    tidal: tuple[Name, ...] = ()
+    """Communes on reaches that the tide and the salt come up to."""
+    tide: Annotated[float, Field(ge=0, le=3)] = 0.7
+    salt: Annotated[float, Field(ge=0, le=5)] = 1.0
+    straw: Annotated[float, Field(ge=0, le=10)] = 0.0
+
+
 class Scenario(_Data):
     """One scenario file."""
 
@@ -117,6 +149,8 @@ class Scenario(_Data):
     rain: Annotated[float, Field(ge=0, le=20)] = 1.0
     """Multiplies the rain of every storm."""
     interval: Intervals = Intervals()
+    spread: Spread | None = None
+    """More devices, placed by seed in many communes."""
     street: tuple[Street, ...] = ()
     water: tuple[WaterStation, ...] = ()
     air: tuple[AirStation, ...] = ()

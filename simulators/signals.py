@@ -1,21 +1,19 @@
 """What each kind of device measures, rounded as its sensor would: functions of which device, and when."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulators import air, weather
-from simulators.cabinet import Circuit, cabinet
-from simulators.lighting import Lamps, Nights, Trouble, lamp
+from simulators.cabinet import Cabinets, cabinet
+from simulators.lighting import Index, LampColumns, lamp
 from simulators.noise import Floats, Keys
-from simulators.power_and_radio import battery, last_boot, rssi
+from simulators.power_and_radio import battery, last_boot, radio
 from simulators.supply import Main, supply
+from simulators.trouble import Trouble
 from simulators.water import Reach, water
 
-Index = NDArray[np.int64]
-"""Numbers of devices within their cohort."""
 Values = dict[str, Floats]
 """By observed property, in canonical units."""
 Measure = Callable[[Index, Floats], Values]
@@ -34,7 +32,8 @@ DECIMALS = {
     "supply_temperature": 1, "supply_conductivity": 0, "leak": 0,
     "pm1": 1, "pm2_5": 1, "pm10": 1, "co": 0, "no2": 1, "so2": 1, "o3": 1, "noise": 1,
     "air_temperature": 1, "relative_humidity": 1, "air_pressure": 1, "wind_speed": 1, "wind_direction": 0, "rain": 1,
-    "battery": 0, "battery_voltage": 2, "rssi": 0, "uptime": 0,
+    "battery": 0, "battery_voltage": 2, "rssi": 0, "snr": 1, "link_quality": 0, "uptime": 0,
+    "device_temperature": 1,
 }  # fmt: skip
 """Digits after the point that a sensor reports. Rounding also hides the last bits in which processors may differ."""
 for _phase in ("l1", "l2", "l3"):
@@ -61,58 +60,24 @@ def on_grid(function: Callable[[Floats], Floats], at: Floats, step: float) -> Fl
     return result
 
 
-@dataclass
-class LampColumns:
-    """The lamps of one schedule, in columns; everything but ``troubles`` and ``nights`` has one entry a lamp."""
-
-    keys: Keys
-    circuit: Keys
-    rated: Floats
-    place: Floats
-    nights: Nights
-    region: Keys
-    troubles: Troubles = field(default_factory=dict)
-
-    def lamps(self, index: Index) -> Lamps:
-        """These lamps."""
-        return Lamps(self.keys[index], self.circuit[index], self.nights, self.rated[index], self.place[index])
-
-
-def lamp_signal(columns: LampColumns) -> Measure:
-    """Lamp controllers."""
-    troubled = np.array(sorted(columns.troubles), dtype=np.int64)
+def lamp_signal(columns: LampColumns, region: Keys, *, with_circuit: bool) -> Measure:
+    """Lamp controllers; ``with_circuit``: they start every evening, when their feeder is switched on."""
 
     def measure(index: Index, at: Floats) -> Values:
-        warm = on_grid(lambda mark: weather.air_temperature(mark, columns.region, columns.region), at, 600.0)
-        found = dict(lamp(at, columns.lamps(index), warm))
-        for number in troubled[np.isin(troubled, index)]:
+        warm = on_grid(lambda mark: weather.air_temperature(mark, region, region), at, 600.0)
+        found = lamp(at, columns.lamps.select(index), warm)
+        for number in columns.troubled(index):
             rows = index == number
-            again = lamp(at[rows], columns.lamps(index[rows]), warm[rows], columns.troubles[int(number)])
+            again = lamp(at[rows], columns.lamps.select(index[rows]), warm[rows], columns.troubles[number])
             for name, value in again.items():
-                found[name] = found[name].copy()
                 found[name][rows] = value
-        keys = columns.keys[index]
-        return rounded(found | {"rssi": rssi(at, keys), "uptime": at - last_boot(at, keys)})
+        keys = columns.lamps.keys[index]
+        uptime = at - last_boot(at, keys)
+        if with_circuit:
+            uptime = np.minimum(uptime, at - columns.lamps.nights.switched_on(at))
+        return rounded(found | radio(at, keys) | {"uptime": uptime})
 
     return measure
-
-
-def lamp_power_supply(
-    columns: LampColumns, with_circuit: bool, lost: Sequence[Trouble]
-) -> Callable[[Index, Floats], NDArray[np.bool_]] | None:
-    """Whether lamp controllers have power: not by day where the feeder is cut, and not while the circuit is lost."""
-    if not with_circuit and not lost:
-        return None
-
-    def powered(index: Index, at: Floats) -> NDArray[np.bool_]:
-        live = np.ones(index.shape, dtype=np.bool_)
-        if with_circuit:
-            live &= columns.nights.is_night(at)
-        for trouble in lost:
-            live &= (at < trouble.start) | (at >= trouble.stop)
-        return live
-
-    return powered
 
 
 def _one_by_one(index: Index, at: Floats, single: Callable[[int, Floats], Mapping[str, Floats]]) -> Values:
@@ -125,15 +90,16 @@ def _one_by_one(index: Index, at: Floats, single: Callable[[int, Floats], Mappin
     return rounded(found)
 
 
-def cabinet_signal(circuits: Sequence[Circuit], region: Keys) -> Measure:
+def cabinet_signal(cabinets: Cabinets) -> Measure:
     """Lighting cabinets."""
 
-    def single(number: int, at: Floats) -> Mapping[str, Floats]:
-        circuit = circuits[number]
-        itself = {"rssi": rssi(at, circuit.key), "uptime": at - last_boot(at, circuit.key)}
-        return {**cabinet(at, circuit, region), **itself}
+    def measure(index: Index, at: Floats) -> Values:
+        keys = cabinets.keys[index]
+        warm = on_grid(lambda mark: weather.air_temperature(mark, cabinets.region, cabinets.region), at, 600.0)
+        itself = {"uptime": at - last_boot(at, keys), "device_temperature": warm + 6.0}
+        return rounded(cabinet(at, index, cabinets) | radio(at, keys) | itself)
 
-    return lambda index, at: _one_by_one(index, at, single)
+    return measure
 
 
 def water_signal(reaches: Sequence[Reach], region: Keys) -> Measure:
@@ -141,7 +107,7 @@ def water_signal(reaches: Sequence[Reach], region: Keys) -> Measure:
 
     def single(number: int, at: Floats) -> Mapping[str, Floats]:
         reach = reaches[number]
-        return {**water(at, region, reach), **battery(at, reach.keys), "rssi": rssi(at, reach.keys)}
+        return {**water(at, region, reach), **battery(at, reach.keys), **radio(at, reach.keys)}
 
     return lambda index, at: _one_by_one(index, at, single)
 
@@ -151,7 +117,7 @@ def tap_signal(mains: Sequence[Main], troubles: Troubles) -> Measure:
 
     def single(number: int, at: Floats) -> Mapping[str, Floats]:
         keys = mains[number].keys
-        itself = {"rssi": rssi(at, keys), "battery": battery(at, keys)["battery"]}
+        itself = radio(at, keys) | battery(at, keys)
         return {**supply(at, mains[number], troubles.get(number, ())), **itself}
 
     return lambda index, at: _one_by_one(index, at, single)
@@ -185,8 +151,9 @@ def air_signal(sites: Sequence[AirSite], region: Keys) -> Measure:
             "wind_speed": weather.wind_speed(at, region, site.keys),
             "wind_direction": weather.wind_direction(at, region, site.keys) % 360.0,
             "rain": weather.rain_counter(at, region, site.rain),
-            "battery": battery(at, site.keys)["battery"],
-            "rssi": rssi(at, site.keys),
+            **battery(at, site.keys),
+            **radio(at, site.keys),
+            "uptime": at - last_boot(at, site.keys),
         }
 
     return lambda index, at: _one_by_one(index, at, single)

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from devices.topics import STATUS, own_topic
 from simulators.fleet import Fleet
+from simulators.formats import FORMATS
 from simulators.link import Fate
-from simulators.publisher import Broker, Note, Publisher, Speaker
+from simulators.publisher import Broker, Publisher, Speaker
 from simulators.stream import Stream
 from simulators.truth import Truth
 
@@ -56,10 +56,11 @@ def speakers(fleet: Fleet, run: str) -> list[Speaker]:
         return [Speaker(f"village-sim-{run}-{number}") for number in range(fleet.scenario.connections)]
     found = []
     for cohort in fleet.cohorts:
-        for name, commune in zip(cohort.names, cohort.communes, strict=True):
-            topic = own_topic(commune, name, STATUS)
-            online, offline = Note(topic, b"online", retain=True), Note(topic, b"offline", retain=True)
-            found.append(Speaker(f"village-sim-{run}-{name}", (online,), offline, (offline,)))
+        states = FORMATS[cohort.format].states
+        for device in cohort.identities:
+            online, offline = states(device, True), states(device, False)
+            hello, goodbye = (() if note is None else (note,) for note in (online, offline))
+            found.append(Speaker(f"village-sim-{run}-{device.name}", hello, offline, goodbye))
     return found
 
 
@@ -114,8 +115,7 @@ def run(
                     truth.write(taken)
                 for uplink in taken:
                     if uplink.fate is not Fate.LOST:
-                        note = Note(uplink.topic, uplink.payload, uplink.retain, uplink.qos)
-                        publisher.offer(connection_of[uplink.device], note)
+                        publisher.offer(connection_of[uplink.device], uplink.note)
                         sent += 1
             end = clock() + (TICK if now.behind < LONGEST_STEP else 0.0)
             publisher.turn(0.0)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from simulators import air, weather
-from simulators.lighting import Lamps, Schedule, lamp_energy, lamp_power, nights
+from simulators.burning import Schedule, nights
+from simulators.lighting import Lamps, lamp_energy, lamp_power
 from simulators.local_time import HOUR, local_hour, month_of, month_start
 from simulators.noise import Floats, keys_of
 from simulators.supply import Main, supply

@@ -6,14 +6,15 @@ from itertools import count
 from typing import NamedTuple
 
 from devices.codecs import native
-from devices.topics import UP, own_topic
 from simulators.applied_faults import AppliedFaults
 from simulators.device import Cohort, Samples, nanoseconds
 from simulators.faults import LINK
 from simulators.fleet import Fleet
+from simulators.formats import Voice
 from simulators.link import Fate, Sending, mangle, way
 from simulators.local_time import DAY, FIRST, HOUR
 from simulators.misreport import Met, Report, is_silent, misreport
+from simulators.publisher import Note
 
 
 class Uplink(NamedTuple):
@@ -22,10 +23,7 @@ class Uplink(NamedTuple):
     at: float
     """When it is sent, seconds since 1970 UTC."""
     device: str
-    topic: str
-    payload: bytes
-    retain: bool
-    qos: int
+    note: Note
     fate: Fate
     kinds: tuple[str, ...]
     """The faults that made it what it is."""
@@ -40,21 +38,29 @@ class Past(NamedTuple):
     lines: list[bytes]
 
 
+class _Part(NamedTuple):
+    """One cohort as it speaks."""
+
+    faults: AppliedFaults
+    voice: Voice
+
+
 class Stream:
     """The uplinks of a fleet from a moment on."""
 
     def __init__(self, fleet: Fleet, start: float) -> None:
         self.at = start
         """Everything before this moment has been taken."""
-        self._applied = [AppliedFaults(cohort, fleet.scenario.fault, fleet.seed) for cohort in fleet.cohorts]
+        faults = [AppliedFaults(cohort, fleet.scenario.fault, fleet.seed) for cohort in fleet.cohorts]
+        self._parts = [_Part(applied, Voice(applied.cohort)) for applied in faults]
         self._under_way: list[tuple[float, str, int, Uplink]] = []
         self._tie = count()
-        for applied in self._applied:
-            delayed = applied.delayed()
+        for part in self._parts:
+            delayed = part.faults.delayed()
             if delayed is not None:
-                samples = applied.cohort.due(max(FIRST, start - HOUR - 1.0), start)
+                samples = part.faults.cohort.due(max(FIRST, start - HOUR - 1.0), start)
                 samples = samples.where(delayed[samples.device])
-                self._hold(uplink for uplink in _regular(applied, samples) if uplink.at >= start)
+                self._hold(uplink for uplink in _regular(part, samples) if uplink.at >= start)
 
     def _hold(self, uplinks: Iterable[Uplink]) -> None:
         for uplink in uplinks:
@@ -64,15 +70,15 @@ class Stream:
         """Every uplink until ``stop``, in order; those that are lost too, which are not to be sent."""
         start, self.at = self.at, stop
         found: list[Uplink] = []
-        for applied in self._applied:
+        for part in self._parts:
             later: list[Uplink] = []
-            for uplink in _regular(applied, applied.cohort.due(start, stop)):
+            for uplink in _regular(part, part.faults.cohort.due(start, stop)):
                 (found if uplink.at < stop else later).append(uplink)
             self._hold(later)
-            for samples, sent in applied.bursts(start, stop):
-                found.extend(_besides(applied, samples, sent.tolist(), "outage"))
-            for samples in applied.babble(start, stop):
-                found.extend(_besides(applied, samples, samples.at.tolist(), "babbling"))
+            for samples, sent in part.faults.bursts(start, stop):
+                found.extend(_besides(part, samples, sent.tolist(), "outage"))
+            for samples in part.faults.babble(start, stop):
+                found.extend(_besides(part, samples, samples.at.tolist(), "babbling"))
         while self._under_way and self._under_way[0][0] < stop:
             found.append(heapq.heappop(self._under_way)[3])
         found.sort(key=lambda uplink: (uplink.at, uplink.device))
@@ -88,54 +94,61 @@ def _reports(cohort: Cohort, samples: Samples) -> Iterator[tuple[int, Report]]:
         yield device, Report(at, record, moment, number)
 
 
-def _regular(applied: AppliedFaults, samples: Samples) -> Iterator[Uplink]:
+def _regular(part: _Part, samples: Samples) -> Iterator[Uplink]:
     """What becomes of regular reports, in order of measurement."""
-    met = applied.met(samples)
-    for row, (device, report) in enumerate(_reports(applied.cohort, samples)):
+    met = part.faults.met(samples)
+    for row, (device, report) in enumerate(_reports(part.faults.cohort, samples)):
         faults = met.get(row)
         if faults is None:
-            yield _uplink(applied.cohort, device, report, Sending(report.at, Fate.KEPT))
+            yield from _uplinks(part, device, report, Sending(report.at, Fate.KEPT))
         else:
-            yield from _troubled(applied, device, report, faults)
+            yield from _troubled(part, device, report, faults)
 
 
-def _troubled(applied: AppliedFaults, device: int, report: Report, faults: Sequence[Met]) -> Iterator[Uplink]:
+def _troubled(part: _Part, device: int, report: Report, faults: Sequence[Met]) -> Iterator[Uplink]:
     if is_silent(faults, report.at):
         return
     outage = next((one.spell for one in faults if one.fault.kind == "outage"), None)
     if outage is not None:
         # What the device remembers comes in the burst after the outage.
         if report.at < outage.stop - outage.size * HOUR:
-            yield _uplink(applied.cohort, device, report, Sending(report.at, Fate.LOST, kinds=("outage",)))
+            yield from _uplinks(part, device, report, Sending(report.at, Fate.LOST, kinds=("outage",)))
         return
-    wrong = _misreport(applied, device, report, faults)
+    wrong = _misreport(part.faults, device, report, faults)
     for sending in way(report.at, faults):
-        yield _uplink(applied.cohort, device, wrong, sending)
+        yield from _uplinks(part, device, wrong, sending)
 
 
-def _besides(applied: AppliedFaults, samples: Samples, sent: Sequence[float], kind: str) -> Iterator[Uplink]:
+def _besides(part: _Part, samples: Samples, sent: Sequence[float], kind: str) -> Iterator[Uplink]:
     """Uplinks besides the regular ones; nothing more happens to them on their way."""
-    met = applied.met(samples)
-    for row, (device, report) in enumerate(_reports(applied.cohort, samples)):
+    met = part.faults.met(samples)
+    for row, (device, report) in enumerate(_reports(part.faults.cohort, samples)):
         faults = [one for one in met.get(row, ()) if one.fault.kind not in LINK]
         if not is_silent(faults, report.at):
             said = report._replace(sequence=None) if kind == "babbling" else report
-            wrong = _misreport(applied, device, said, faults)
-            yield _uplink(applied.cohort, device, wrong, Sending(sent[row], Fate.KEPT, kinds=(kind,)))
+            wrong = _misreport(part.faults, device, said, faults)
+            yield from _uplinks(part, device, wrong, Sending(sent[row], Fate.KEPT, kinds=(kind,)))
 
 
 def _misreport(applied: AppliedFaults, device: int, report: Report, faults: Sequence[Met]) -> Report:
     return misreport(report, faults, lambda at: applied.earlier(device, at)) if faults else report
 
 
-def _uplink(cohort: Cohort, device: int, report: Report, sending: Sending) -> Uplink:
-    name = cohort.names[device]
-    payload = native.encode(cohort.profile, report.values, report.observed_at, report.sequence)
-    if sending.mangled is not None:
-        payload = mangle(payload, sending.mangled)
-    topic = own_topic(cohort.communes[device], name, UP)
+def _uplinks(part: _Part, device: int, report: Report, sending: Sending) -> Iterator[Uplink]:
+    """The messages of one report."""
+    name = part.faults.cohort.names[device]
+    said, notes = part.voice.say(device, report)
+    fate = sending.fate
+    if fate is Fate.REPEATED and not part.voice.recognizable:
+        # Neither time nor number: nobody can tell it from a new reading.
+        fate = Fate.KEPT
     kinds = (*report.kinds, *sending.kinds)
-    return Uplink(sending.at, name, topic, payload, sending.retain, 1, sending.fate, kinds, report)
+    for note in notes[:-1]:
+        yield Uplink(sending.at, name, note, fate, kinds, said._replace(values={}))
+    note = notes[-1]
+    if sending.mangled is not None:
+        note = note._replace(payload=mangle(note.payload, sending.mangled))
+    yield Uplink(sending.at, name, note._replace(retain=sending.retain), fate, kinds, said)
 
 
 _NOT_IN_THE_PAST = LINK | {"clock_unset", "clock_ahead", "babbling"}

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from simulators.lighting import Trouble
 from simulators.local_time import DAY, FIRST, HOUR, OFFSET, local_day, through_day
 from simulators.noise import Floats, Keys, derive, flicker, steady, wander
+from simulators.trouble import Trouble
 from simulators.weather import season_temperature
 
 FLOW_HOUR = np.array(

@@ -22,7 +22,7 @@ def entry(uplink: Uplink) -> dict[str, object]:
     found: dict[str, object] = {
         "sent_at": times.text(round(uplink.at * 1000.0) * 1_000_000),
         "device": uplink.device,
-        "topic": uplink.topic,
+        "topic": uplink.note.topic,
         "fate": uplink.fate.value,
         "kinds": list(uplink.kinds),
         "measured_at": times.text(round(report.at * 1000.0) * 1_000_000),
@@ -31,7 +31,7 @@ def entry(uplink: Uplink) -> dict[str, object]:
         found["seq"] = report.sequence
     if report.observed_at is not None:
         found["observed_at"] = times.text(report.observed_at)
-    if uplink.fate in {Fate.KEPT, Fate.REPEATED}:
+    if uplink.fate in {Fate.KEPT, Fate.REPEATED} and report.values:
         found["values"] = report.values
     return found
 

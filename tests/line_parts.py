@@ -1,9 +1,12 @@
 """A small fleet and the parts of the line put together without broker, store or thread, for the tests of the line."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
 
 from devices.fleet_row import FleetRow
 from devices.profile import Profile, parse_profile, shipped_profiles
@@ -14,6 +17,8 @@ from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.state import State
 from gateway.model import Batch, Heard, Outcome, RefusedUplink, Uplink
 
+STEADY = settings(deadline=None, derandomize=True)
+"""Properties are tried with the same examples every time, however slow the machine is."""
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 NOW = int(datetime(2026, 8, 1, 4, 5, 6, tzinfo=UTC).timestamp()) * SECOND
@@ -35,7 +40,7 @@ def profile_of(text: str) -> Profile:
 
 
 def make_registry(
-    rows: Iterable[dict[str, object]] = ROWS, profiles: Iterable[Profile] = (), sources: Sequence[Source] = ()
+    rows: Iterable[Mapping[str, object]] = ROWS, profiles: Iterable[Profile] = (), sources: Sequence[Source] = ()
 ) -> Registry:
     """The fleet of these rows, with the shipped profiles and these."""
     known = [*shipped_profiles().values(), *profiles]
@@ -52,13 +57,13 @@ class Numbers:
         return [self.known.setdefault(name, len(self.known) + 1) for name in names]
 
 
-def make_pipeline(registry: Registry | None = None, **limits: int) -> Pipeline:
+def make_pipeline(registry: Registry | None = None) -> Pipeline:
     """A pipeline without a journal."""
     registry = make_registry() if registry is None else registry
-    return Pipeline(registry, State(registry), Numbers(), Limits(**limits))
+    return Pipeline(registry, State(registry), Numbers(), Limits())
 
 
-def up(payload: object, device: str = "lamp-1", *, at: int = NOW, commune: str = "10642", **more: object) -> Uplink:
+def up(payload: object, device: str = "lamp-1", *, at: int = NOW, commune: str = "10642", **more: Any) -> Uplink:
     """An uplink of a device; anything but bytes is written as JSON."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return Uplink(f"village/{commune}/{device}/up", body, at)._replace(**more)

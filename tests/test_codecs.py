@@ -4,7 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Callable
-from datetime import UTC
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +18,6 @@ from devices.codecs import (
     airrohr,
     bare,
     json_fields,
-    json_paths,
-    json_text,
     load,
     native,
     senml,
@@ -30,7 +28,7 @@ from devices.codecs import (
 )
 from devices.codecs.sparkplug_b_messages import Payload
 from devices.observation import Message, Reason, RefusedError
-from devices.profile import Profile, ProfileError, shipped_profiles
+from devices.profile import Profile, shipped_profiles
 from devices.units import conversion
 from devices.vocabulary import VOCABULARY
 from tests.test_cases import CASES, FOLDERS, payload_of, read_case
@@ -123,12 +121,6 @@ def test_any_bytes_give_a_message_or_a_refusal(codec: str) -> None:
         assert refusal(lambda: check(profile, decoders[profile.id](payload, context))) in {None, *Reason}
 
     any_bytes()
-
-
-def test_every_shipped_profile_compiles() -> None:
-    """No profile names a codec, path or option that does not exist."""
-    for profile in shipped_profiles().values():
-        assert callable(load(profile.codec).decoder(profile)), profile.id
 
 
 # round trips ---------------------------------------------------------------------------------------------------
@@ -312,7 +304,7 @@ def test_one_edge_node_cannot_fill_the_memory() -> None:
         for alias in range(first, first + 15_000):
             birth.metrics.add(name=f"m{alias}".encode(), alias=alias, datatype=10)
         payload = bytes(birth.SerializeToString())
-        seen = refusal(lambda payload=payload: decode(payload, context("DBIRTH", memory)))
+        seen = refusal(partial(decode, payload, context("DBIRTH", memory)))
         assert seen == (Reason.MALFORMED if first else None)
     assert len(memory["node"].aliases) == 15_000
 
@@ -322,142 +314,12 @@ def test_senml_names_are_read_right_however_many_there_were() -> None:
     decode = senml.decoder(shipped_profiles()["senml_water_station"])
     for number in range(2_100):
         pack = [{"bn": f"urn:dev:{number}/", "n": "ph", "v": 7.2}]
-        agree(shipped_profiles()["senml_water_station"], decode(json.dumps(pack).encode(), context()), {"ph": 7.2}, None)
+        agree(
+            shipped_profiles()["senml_water_station"], decode(json.dumps(pack).encode(), context()), {"ph": 7.2}, None
+        )
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_shortest_is_still_the_same_32_bit_float(value: float) -> None:
     """Writing a float shorter never makes it another float."""
     assert struct.unpack("<f", struct.pack("<f", sparkplug_b.shortest(value)))[0] == value
-
-
-# times ---------------------------------------------------------------------------------------------------------
-
-
-@given(INSTANTS)
-def test_rfc3339_keeps_every_nanosecond(at: int) -> None:
-    """From 1678 to 2262."""
-    assert times.instant(times.text(at), UTC) == (at, False)
-
-
-@given(RECENT, st.integers(0, 999_999_999), st.integers(0, 9), st.integers(-1439, 1439))
-def test_rfc3339_applies_offset_and_fraction(second: int, nanosecond: int, digits: int, minutes: int) -> None:
-    """Any offset, any number of digits up to nine."""
-    fraction = f"{nanosecond:09d}"[:digits]
-    local = times.text(second + minutes * 60 * times.SECOND).removesuffix("Z")
-    sign, offset = "-" if minutes < 0 else "+", abs(minutes)
-    text = f"{local}{'.' if fraction else ''}{fraction}{sign}{offset // 60:02d}:{offset % 60:02d}"
-    assert times.instant(text, UTC) == (second + int(fraction.ljust(9, "0")), False)
-
-
-@given(RECENT, st.sampled_from(["Asia/Ho_Chi_Minh", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"]))
-def test_local_time_is_the_zones(at: int, name: str) -> None:
-    """Written in local time and read back: the same moment, except in an hour that a clock change repeats."""
-    zone = ZoneInfo(name)
-    seen, zoned = times.instant(times.local_text(at, zone), zone)
-    assert zoned
-    assert seen in {at, at - 1800 * times.SECOND, at - 3600 * times.SECOND}
-
-
-@given(st.integers(-8_000_000_000, 8_000_000_000), st.integers(0, 999_999))
-def test_seconds_with_a_fraction_are_decimal(second: int, microseconds: int) -> None:
-    """The digits that were written count, not the binary fraction they became: a float holds six of them till 2223."""
-    value = float(f"{second}.{microseconds:06d}")
-    expected = abs(second) * times.SECOND + microseconds * 1000
-    assert times.duration(value, times.SECOND) == (-expected if math.copysign(1, value) < 0 else expected)
-
-
-# JSON ----------------------------------------------------------------------------------------------------------
-
-
-def joined(left: str, parts: list[str], right: str) -> str:
-    """JSON text of an array or object from its parts' texts, doubled keys and all."""
-    return left + ",".join(parts) + right
-
-
-TEXTS = st.text(alphabet='ab\\"é,:{} ', max_size=4).map(lambda text: json.dumps(text, ensure_ascii=False))
-DOCUMENTS = st.recursive(
-    st.sampled_from(["null", "true", "1.5", "-0", "[]", "{}"]) | TEXTS,
-    lambda inner: (
-        st.lists(inner, max_size=3).map(lambda parts: joined("[", parts, "]"))
-        | st.lists(st.tuples(TEXTS, inner).map(":".join), max_size=4).map(lambda parts: joined("{", parts, "}"))
-    ),
-    max_leaves=8,
-)
-
-
-def has_doubled_key(text: str) -> bool:
-    """The slow and certain way."""
-    doubled: list[bool] = []
-
-    def pairs(found: list[tuple[str, object]]) -> None:
-        doubled.append(len(dict(found)) != len(found))
-
-    json.loads(text, object_pairs_hook=pairs)
-    return any(doubled)
-
-
-@given(DOCUMENTS)
-def test_doubled_keys_are_found_wherever_they_stand(text: str) -> None:
-    """Counting quotation marks and reading twice agree, with backslashes, quotes and brackets in keys and texts."""
-    reason = refusal(lambda: json_text.read_json(text.encode()))
-    assert reason == (Reason.DUPLICATE_KEY if has_doubled_key(text) else None)
-
-
-STEPS = st.one_of(st.integers(0, 3), st.text(alphabet="aB.[]-0", min_size=1, max_size=3))
-
-
-@given(st.text(alphabet="ab", min_size=1), st.lists(STEPS, max_size=4))
-def test_a_planted_value_is_found(first: str, rest: list[int | str]) -> None:
-    """Paths lead where they led when the document was made."""
-    text = first + "".join(f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in rest)
-    path = json_paths.compile_path(text, "test")
-    document: dict[str, object] = {}
-    json_paths.plant(document, path, 5)
-    assert (path, json_paths.follow(document, path)) == ((first, *rest), 5)
-
-
-@pytest.mark.parametrize(
-    "text", ["", ".a", "a.", "a..b", "a[", "a[x]", "a[0", "a[0]b", 'a."b', "a[-1]", 'a"b"', "[0]."]
-)
-def test_a_wrong_path_is_refused_when_the_profile_loads(text: str) -> None:
-    """Not when the first message arrives."""
-    with pytest.raises(ProfileError, match="path"):
-        json_paths.compile_path(text, "profile x: power")
-
-
-# profiles ------------------------------------------------------------------------------------------------------
-
-POWER = {"name": "power", "unit": "W", "path": "x"}
-
-
-@pytest.mark.parametrize(
-    ("codec", "change", "word"),
-    [
-        ("native", {"properties": [{"name": "power", "unit": "kW"}]}, "canonical|are in W"),
-        ("native", {"properties": [{"name": "power", "unit": "W", "scale": 2}]}, "no path, scale"),
-        ("json_fields", {"properties": [{"name": "power", "unit": "W", "path": "a..b"}]}, "not a path"),
-        ("json_fields", {"properties": [{"name": "power", "unit": "W", "scale": 0}]}, "scale"),
-        ("json_fields", {"options": {"numbers_as_text": "yes"}}, "true or false"),
-        ("json_fields", {"options": {"colour": 1}}, "options.colour"),
-        ("json_fields", {"time": {"path": "a["}}, "time"),
-        ("json_fields", {"sequence": "a["}, "sequence"),
-        ("bare", {"options": {"colour": 1}}, "options.colour"),
-        ("bare", {"properties": [POWER, POWER | {"name": "apparent_power", "unit": "VA"}]}, "already"),
-        ("senml", {"options": {"format": "xml"}}, "json or cbor"),
-        ("senml", {"properties": [{"name": "power", "unit": "W", "scale": 2}]}, "no scale"),
-        ("tasmota", {"options": {"colour": 1}}, "options.colour"),
-        ("zigbee2mqtt", {"options": {"colour": 1}}, "options.colour"),
-        ("airrohr", {"properties": [{"name": "power", "unit": "W", "scale": 0}]}, "scale"),
-        ("sparkplug_b", {"options": {"colour": 1}}, "options.colour"),
-    ],
-)  # fmt: skip
-def test_a_profile_that_its_codec_cannot_use_is_refused(codec: str, change: dict[str, Any], word: str) -> None:
-    """One line that names the key, before any message arrives."""
-    plain = {
-        "id": "x", "maker": "x", "model": "x", "domain": "streetlight", "codec": codec, "interval_seconds": 300,
-        "properties": [{"name": "power", "unit": "W"}], "evidence": {"kind": "constructed", "document": "this test"},
-    }  # fmt: skip
-    profile = Profile.model_validate(plain | change)
-    with pytest.raises(ProfileError, match=word):
-        load(codec).decoder(profile)

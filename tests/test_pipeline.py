@@ -24,6 +24,7 @@ from tests.line_parts import (
     NOW,
     ROWS,
     SECOND,
+    STEADY,
     lines_of,
     make_pipeline,
     make_registry,
@@ -381,6 +382,7 @@ ANY_UPLINK = st.builds(
 )  # fmt: skip
 
 
+@STEADY
 @given(st.lists(st.lists(ANY_UPLINK, max_size=8), max_size=4))
 def test_every_uplink_is_kept_refused_or_repeated(batches: list[list[Uplink]]) -> None:
     """``received = kept + refused + repeated`` for any mix; every refused one is there with its bytes."""
@@ -458,6 +460,7 @@ def test_file_holds_canonical_values_whatever_the_device_speaks() -> None:
 # numbers -----------------------------------------------------------------------------------------------------
 
 
+@STEADY
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_stored_text_is_the_very_number(value: float) -> None:
     """Every float is written so that reading it gives it back; zero has no sign."""

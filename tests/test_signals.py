@@ -9,13 +9,15 @@ from astral import Observer
 from astral.sun import sun
 
 from simulators import air, weather
-from simulators.cabinet import Circuit, cabinet, cabinet_energy
-from simulators.lighting import Lamps, Schedule, Trouble, lamp, lamp_energy, lamp_power, nights, sunset_and_sunrise
+from simulators.burning import Schedule, nights, sunset_and_sunrise
+from simulators.cabinet import Cabinets, cabinet
+from simulators.lighting import LampColumns, Lamps, lamp, lamp_energy, lamp_power
 from simulators.local_time import DAY, HOUR, knots_for, local_day, local_hour, month_of, month_start, through_year
 from simulators.noise import Floats, flicker, key_of, keys_of, normal, uniform, wander
 from simulators.signals import DECIMALS, on_grid
 from simulators.simulated_year import figures
 from simulators.supply import Main, supply
+from simulators.trouble import Trouble, untangle
 from simulators.water import Reach, water
 
 REGION = keys_of(1, "region")
@@ -182,48 +184,89 @@ def test_current_power_and_power_factor_fit_together() -> None:
     assert 200.0 < found["voltage"].min() < found["voltage"].max() < 245.0
 
 
-def circuit(*troubles: Trouble) -> Circuit:
-    """Six lamps of which the second is out."""
+def cabinets(*troubles: Trouble) -> Cabinets:
+    """Two cabinets of six lamps of 60 W each; the second lamp of the first is out, and the first has these troubles."""
+    keys = np.concatenate([keys_of("c", number) for number in range(12)])
+    twelve, feeders = np.ones(12), np.concatenate([keys_of("feeder", 0), keys_of("feeder", 1)])
     place = nights(Schedule(), 20.94, 106.31)
-    out = (Trouble("lamp_out", START, START + 20 * DAY),)
-    six = [
-        (
-            Lamps(keys_of("c", number), keys_of("c"), place, np.array([60.0]), np.array([0.5])),
-            out if number == 1 else (),
-        )
-        for number in range(6)
-    ]
-    return Circuit(keys_of("c"), six, troubles)
+    out: dict[int, tuple[Trouble, ...]] = {1: (Trouble("lamp_out", START, START + 20 * DAY),)}
+    lost = [trouble for trouble in troubles if trouble.kind == "circuit_loss"]
+    if lost:
+        out = {number: untangle([*out.get(number, ()), *lost]) for number in range(6)}
+    columns = LampColumns(Lamps(keys, np.repeat(feeders, 6), place, 60.0 * twelve, 0.5 * twelve), out)
+    count = np.array([6, 6], dtype=np.int64)
+    return Cabinets(
+        feeders, columns, np.array([0, 6], dtype=np.int64), count, REGION, {0: troubles} if troubles else {}
+    )
+
+
+def first(at: Floats, *troubles: Trouble) -> dict[str, Floats]:
+    """What the first cabinet says."""
+    return cabinet(at, np.zeros(at.size, dtype=np.int64), cabinets(*troubles))
 
 
 def test_a_cabinet_is_the_sum_of_its_lamps_and_losses() -> None:
-    found = cabinet(DAYS, circuit(), REGION)
-    lamp_sum = sum(lamp_power(DAYS, one, wrong)[0] for one, wrong in circuit().lamps)
-    assert isinstance(lamp_sum, np.ndarray)
+    found, columns = first(DAYS), cabinets().lamps
+    lamp_sum = np.zeros(DAYS.shape)
+    for number in range(6):
+        one = columns.lamps.select(np.array([number], dtype=np.int64))
+        lamp_sum = lamp_sum + lamp_power(DAYS, one, columns.troubles.get(number, ()))[0]
     assert np.allclose(found["power"], 9.0 + 1.025 * lamp_sum, rtol=0.01)
     assert np.allclose(found["power_l1"] + found["power_l2"] + found["power_l3"], found["power"])
     burning = found["power"] > 200.0
     # The lamp that is out hangs on the second phase.
     assert (found["power_l2"][burning] < 0.6 * found["power_l1"][burning]).all()
-    assert np.diff(cabinet_energy(DAYS, circuit())).min() >= 0.0
+    assert np.diff(found["energy"]).min() >= 0.0
+
+
+def test_cabinets_asked_together_are_what_they_are_alone() -> None:
+    theft = Trouble("theft", START, START + DAY, 300.0)
+    index = np.array([1, 0, 1, 0], dtype=np.int64)
+    at = START + np.array([20.0, 20.0, 21.0, 50.0]) * HOUR
+    together = cabinet(at, index, cabinets(theft))
+    for row in range(4):
+        alone = cabinet(at[row : row + 1], index[row : row + 1], cabinets(theft))
+        assert {name: value[0] for name, value in alone.items()} == {n: v[row] for n, v in together.items()}
 
 
 def test_theft_shows_at_night_in_the_cabinet_only() -> None:
     night, noon = np.array([START + 20 * HOUR]), np.array([START + 12 * HOUR])
     theft = Trouble("theft", START, START + DAY, 300.0)
-    more = cabinet(night, circuit(theft), REGION)["power"] - cabinet(night, circuit(), REGION)["power"]
+    more = first(night, theft)["power"] - first(night)["power"]
     assert abs(more[0] - 300.0) < 5.0
-    assert cabinet(noon, circuit(theft), REGION)["power"] == cabinet(noon, circuit(), REGION)["power"]
+    assert first(noon, theft)["power"] == first(noon)["power"]
     day = np.array([START, START + DAY])
-    gain = np.diff(cabinet_energy(day, circuit(theft))) - np.diff(cabinet_energy(day, circuit()))
-    lit = np.diff(circuit().lamps[0][0].nights.seconds(day, "lit"))
+    gain = np.diff(first(day, theft)["energy"]) - np.diff(first(day)["energy"])
+    lit = np.diff(cabinets().lamps.lamps.nights.seconds(day, "lit"))
     assert np.allclose(gain, 0.3 * lit / HOUR)
 
 
 def test_a_lost_circuit_leaves_the_cabinet_its_own_consumption() -> None:
-    night = np.array([START + 20 * HOUR])
-    lost = cabinet(night, circuit(Trouble("circuit_loss", START, START + DAY)), REGION)
-    assert abs(lost["power"][0] - 9.0) < 0.2
+    at = START + np.arange(18.0, 30.0, 0.1) * HOUR
+    lost = first(at, Trouble("circuit_loss", START, START + DAY))
+    assert np.abs(lost["power"][:50] - 9.0).max() < 0.2
+    assert lost["power"][-30] > 100.0
+    assert np.diff(lost["energy"]).min() > 0.0
+
+
+def test_a_cabinets_new_meter_starts_at_nothing() -> None:
+    at = np.array([START - 1.0, START, START + 5 * DAY])
+    energy = first(at, Trouble("meter_replaced", START, float("inf")))["energy"]
+    assert energy[0] > 2000.0
+    assert abs(energy[1]) < 1e-9
+    assert 8.0 < energy[2] < 25.0
+
+
+def test_overlapping_troubles_are_untangled() -> None:
+    tangled = [Trouble("lamp_out", 0.0, 10.0), Trouble("circuit_loss", 4.0, 6.0), Trouble("day_burner", 5.0, 12.0)]
+    tangled += [Trouble("lamp_out", 9.0, 11.0), Trouble("meter_replaced", 1.0, 2.0)]
+    assert untangle(tangled) == (
+        Trouble("circuit_loss", 4.0, 6.0),
+        Trouble("lamp_out", 0.0, 4.0),
+        Trouble("lamp_out", 6.0, 11.0),
+        Trouble("day_burner", 11.0, 12.0),
+        Trouble("meter_replaced", 1.0, 2.0),
+    )
 
 
 # water, supply, air -------------------------------------------------------------------------------------------------

@@ -160,8 +160,10 @@ def once_each(observations: Iterable[Observation]) -> list[Observation]:
 
 def last_each(observations: list[Observation]) -> list[Observation]:
     """The last observation of each property and time, where a format can say the same thing twice in one message."""
+    if len({name for name, _, _, _ in observations}) == len(observations):
+        return observations
     last = {(observation.property, observation.observed_at): observation for observation in observations}
-    return observations if len(last) == len(observations) else list(last.values())
+    return list(last.values())
 
 
 def allow_options(profile: Profile, *known: str) -> None:

@@ -22,7 +22,7 @@ what follows the name's last ``/`` or ``:``. Times under 2^28 count from the mom
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 
 from devices.codecs import Context, Decoder, times
@@ -61,26 +61,19 @@ def decoder(profile: Profile) -> Decoder:
     names = _Names(compile_names(profile))
 
     def decode(payload: bytes, context: Context) -> Message:
+        records = read(payload)
+        if type(records) is not list:
+            raise RefusedError(Reason.MALFORMED, "a SenML pack is an array of records")
         pack = _Pack(names, context.received_at)
-        for record in records(payload, read):
+        for record in records:
+            if type(record) is not dict:
+                raise RefusedError(Reason.MALFORMED, "a SenML record is an object")
             pack.take(record)
         if not pack.observations:
             raise RefusedError(Reason.NO_READING, f"nothing of profile {profile.id} is in the pack")
         return Message(last_each(pack.observations))
 
     return decode
-
-
-def records(payload: bytes, read: Callable[[bytes], object]) -> list[Record]:
-    """The records of a pack by their JSON labels.
-
-    Raises:
-        RefusedError: as ``read``; ``malformed`` if it is no array of objects.
-    """
-    pack = read(payload)
-    if not isinstance(pack, list) or not all(isinstance(record, dict) for record in pack):
-        raise RefusedError(Reason.MALFORMED, "a SenML pack is an array of objects")
-    return pack
 
 
 class _Names:
@@ -161,7 +154,7 @@ class _Pack:
             return
         value = record[label]
         if label == "v":
-            value = self._base_value + number(value, "v")
+            value = self._base_value + (value if type(value) is float else number(value, "v"))
         else:
             _check(label, value)
         if field is not None:

@@ -14,9 +14,9 @@ Topic ``spBv1.0/<group>/<event>/<node>[/<device>]``, event NBIRTH, NDATA, NDEATH
                12 String, 13 DateTime [ms], 14 Text
 
 A property's ``path`` in the profile is the metric's name. A birth gives names their aliases and types; data may carry
-the alias only. An unknown alias, or a gap in ``seq`` after a birth, asks the node for a new birth: ``Message.reply``, to
-be published as NCMD. Nodes report what changed: a message may hold only metrics that the profile does not have, and then
-says nothing. Nulls and metrics without a value are left out.
+the alias only. An unknown alias, or a gap in ``seq`` after a birth, asks the node for a new birth: ``Message.reply``,
+to be published as NCMD. Nodes report what changed: a message may hold only metrics that the profile does not have, and
+then says nothing. Nulls and metrics without a value are left out.
 """
 
 import struct

@@ -1,6 +1,6 @@
 """What concerns a whole lighting circuit: out, burning by day, voltage, and current that no lamp of it draws."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,15 +139,6 @@ class Theft:
             self.usual[cabinet, night] = usual + (FAST if excess < 0 else SLOW) * excess
         return Excess(excess, limit)
 
-    def snapshot(self) -> dict[str, bytes]:
-        """Every column, to be saved."""
-        return {name: getattr(self, name).tobytes() for name in ("usual", "reports", "since", "stolen")}
-
-    def restore(self, saved: dict[str, bytes]) -> bool:
-        """Take a snapshot over; False (and nothing is changed) if it is of another number of cabinets."""
-        columns = {name: getattr(self, name) for name in ("usual", "reports", "since", "stolen")}
-        if any(len(saved.get(name, b"")) != column.nbytes for name, column in columns.items()):
-            return False
-        for name, column in columns.items():
-            column[:] = np.frombuffer(saved[name], column.dtype).reshape(column.shape)
-        return True
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every column by name, for snapshots."""
+        return {name: getattr(self, name) for name in ("usual", "reports", "since", "stolen")}

@@ -85,6 +85,9 @@ class FleetTables:
             for place, entry in reversed(list(enumerate(profile.properties))):
                 self.position[number, PROPERTY_NUMBER[entry.name]] = place
         widths = np.array([len(profile.properties) for profile in registry.profiles], np.int64)
+        self._property_at = np.zeros((max(1, len(widths)), int(widths.max(initial=1))), np.int64)
+        for number, profile in enumerate(registry.profiles):
+            self._property_at[number, : widths[number]] = [PROPERTY_NUMBER[entry.name] for entry in profile.properties]
         self.width = widths[self.profile] if self.count else np.empty(0, np.int64)
         """Number of series of each device."""
 
@@ -101,12 +104,7 @@ class FleetTables:
     def property_of_series(self, series: Integers) -> Integers:
         """The property of each series."""
         device = self.device_of_series(series)
-        place = series - self.first_series[device]
-        table = np.full((len(self.registry.profiles), int(self.width.max(initial=1))), 0, np.int64)
-        for number, profile in enumerate(self.registry.profiles):
-            for at, entry in enumerate(profile.properties):
-                table[number, min(at, table.shape[1] - 1)] = PROPERTY_NUMBER[entry.name]
-        found: Integers = table[self.profile[device], place]
+        found: Integers = self._property_at[self.profile[device], series - self.first_series[device]]
         return found
 
     def shared_devices(self, old: "FleetTables") -> tuple[Integers, Integers]:

@@ -1,7 +1,7 @@
 """Faults of street lamps and cabinets, inferred from power and time alone: packed state, many lamps at a step."""
 
 from enum import IntFlag
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,29 +233,17 @@ class LampBank:
         self.since[Fault.DEGRADED][slot] = self.readings[Fault.DEGRADED][slot] = 0
         self.faults[slot] &= ~np.uint8(Fault.DEGRADED)
 
-    def snapshot(self) -> dict[str, bytes]:
-        """Every column, to be saved."""
-        return {name: column.tobytes() for name, column in self._columns().items()}
-
-    def restore(self, saved: dict[str, bytes]) -> bool:
-        """Take a snapshot over; False (and nothing is changed) if it is of another number of lamps."""
-        columns = self._columns()
-        if any(len(saved.get(name, b"")) != column.nbytes for name, column in columns.items()):
-            return False
-        for name, column in columns.items():
-            column[:] = np.frombuffer(saved[name], column.dtype).reshape(column.shape)
-        return True
-
-    def _columns(self) -> dict[str, NDArray[np.generic]]:
-        plain = (
-            "last_at", "power", "volts", "burning", "was_lit", "nominal", "nominal_level", "learned", "above", "flips",
-            "steady", "burnt", "faults",
-        )  # fmt: skip
-        columns: dict[str, NDArray[np.generic]] = {name: getattr(self, name) for name in plain}
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every column by name, for snapshots."""
+        columns: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _NAMES}
         columns |= {f"since_{fault.name}": column for fault, column in self.since.items()}
         return columns | {f"readings_{fault.name}": column for fault, column in self.readings.items()}
 
 
+_NAMES = (
+    "last_at", "power", "volts", "burning", "was_lit", "nominal", "nominal_level", "learned", "above", "flips",
+    "steady", "burnt", "faults",
+)  # fmt: skip
 _TIMED = {
     Fault.OUT: "out_minutes",
     Fault.DAY_BURNER: "day_minutes",

@@ -1,6 +1,6 @@
 """Sums over windows of time, one open window a series, in packed columns; the stuff roll-ups are made of."""
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ class Rows(NamedTuple):
     series: Integers
     window: Integers
     """Number of the window, by ``hour_number`` or ``day_number``."""
-    count: Integers
-    """Readings that could be used."""
+    readings: Integers
+    """How many readings could be used."""
     total: Floats
     """Sum of their values; of a counter, what it counted."""
     low: Floats
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
         return Rows(
             self.series[chosen],
             self.window[chosen],
-            self.count[chosen],
+            self.readings[chosen],
             self.total[chosen],
             self.low[chosen],
             self.high[chosen],
@@ -86,7 +86,7 @@ def summed(rows: Rows) -> Rows:
     return Rows(
         rows.series[first],
         rows.window[first],
-        np.add.reduceat(rows.count, first),
+        np.add.reduceat(rows.readings, first),
         np.add.reduceat(rows.total, first),
         np.minimum.reduceat(rows.low, first),
         np.maximum.reduceat(rows.high, first),
@@ -95,14 +95,14 @@ def summed(rows: Rows) -> Rows:
 
 
 class Windows:
-    """The open window of every series. 42 bytes a series."""
+    """The open window of every series. 33 bytes a series."""
 
     def __init__(self, series: int) -> None:
         self.open = np.full(series, -1, np.int32)
         """Number of the open window; -1: none."""
-        self.closed = np.full(series, -1, np.int32)
-        """Number of the newest window that was closed; -1: none."""
-        self.count = np.zeros(series, np.int32)
+        self.floor = -1
+        """Windows up to this one are closed for every series."""
+        self.readings = np.zeros(series, np.int32)
         self.total = np.zeros(series)
         self.low = np.zeros(series)
         self.high = np.zeros(series)
@@ -115,7 +115,7 @@ class Windows:
             The windows that this closed, because the series went on to a newer one; and which of the rows came too late
             for their window: those changed nothing.
         """
-        late = (rows.window < self.open[rows.series]) | (rows.window <= self.closed[rows.series])
+        late = rows.window < np.maximum(self.open[rows.series], self.floor + 1)
         if late.any():
             rows = rows.only(~late)
         newer = rows.window > self.open[rows.series]
@@ -124,7 +124,7 @@ class Windows:
         for column, values in zip(self._columns(), fresh[1:], strict=True):
             column[fresh.series] = values
         where = same.series
-        self.count[where] += same.count.astype(np.int32)
+        self.readings[where] += same.readings.astype(np.int32)
         self.total[where] += same.total
         self.low[where] = np.minimum(self.low[where], same.low)
         self.high[where] = np.maximum(self.high[where], same.high)
@@ -132,7 +132,8 @@ class Windows:
         return finished, late
 
     def due(self, window: int) -> Integers:
-        """The series whose open window is this one or an older one."""
+        """The series whose open window is this one or an older one; from now on such windows are closed for all."""
+        self.floor = max(self.floor, window)
         return np.flatnonzero((self.open >= 0) & (self.open <= window))
 
     def take(self, series: Integers) -> Rows:
@@ -147,35 +148,15 @@ class Windows:
             columns[4],
             columns[5],
         )
-        self.closed[series] = self.open[series]
         self.open[series] = -1
         return rows
 
-    def put(self, rows: Rows) -> None:
-        """Set the sums of open windows anew; rows of windows that are not open are passed over."""
-        rows = rows.only(self.open[rows.series] == rows.window)
-        for column, values in zip(self._columns(), rows[1:], strict=True):
-            column[rows.series] = values
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every column by name, for snapshots."""
+        return {name: getattr(self, name) for name in _NAMES}
 
-    def _columns(self) -> tuple[NDArray[np.generic], ...]:
-        return self.open, self.count, self.total, self.low, self.high, self.worst
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self.open, self.readings, self.total, self.low, self.high, self.worst
 
-    def snapshot(self) -> list[bytes]:
-        """Every column, to be saved."""
-        return [column.tobytes() for column in (*self._columns(), self.closed)]
 
-    def restore(self, saved: list[bytes]) -> None:
-        """Take a snapshot of as many series over.
-
-        Raises:
-            ValueError: it is of another number of series.
-        """
-        for column, data in zip((*self._columns(), self.closed), saved, strict=True):
-            column[:] = np.frombuffer(data, column.dtype)
-
-    def move_from(self, old: "Windows", here: Integers, there: Integers) -> None:
-        """Take the windows of another fleet's series over: ``here[i]`` was ``there[i]``."""
-        for column, before in zip(
-            (*self._columns(), self.closed), (*old._columns(), old.closed), strict=True
-        ):  # the same columns of another object
-            column[here] = before[there]
+_NAMES = ("open", "readings", "total", "low", "high", "worst")

@@ -1,5 +1,6 @@
 """The journal: group commit of finished batches into SQLite, before anything is acknowledged."""
 
+import json
 import os
 import sqlite3
 import struct
@@ -17,8 +18,9 @@ from gateway.line.ledger import HOUR, Ledger, Totals, pack_heard, unpack_heard
 from gateway.line.outbox import Accepted, RowQueue
 from gateway.line.pruning import KEEP_ROWS_SECONDS, USED_BYTES, RowPruner, shrink_raw, shrink_refused
 from gateway.line.raw_uplinks import write_raw, write_refused
+from gateway.line.replayed import Replayed, write_replayed
 from gateway.line.unwritten import INSERT_NOTE, Unwritten, add_to
-from gateway.model import Batch, Heard, Row
+from gateway.model import Batch, Heard, Outcome, Row
 
 log = structlog.get_logger(__name__)
 
@@ -125,12 +127,13 @@ class Journal:
         self.ledger.grow(len(known) + 1)
         return [known[name] for name in names]
 
-    def append(self, batch: Batch, notes: Mapping[str, str] | None = None) -> int:
+    def append(self, batch: Batch, notes: Mapping[str, str] | None = None, replayed: Sequence[Replayed] = ()) -> int:
         """Put a batch on disk, with everything delivery has reported since; then it may be acknowledged.
 
         Args:
             batch: what the pipeline made.
             notes: texts to remember in the same transaction.
+            replayed: refused uplinks whose readings are in the batch; they were received, and counted so, before.
 
         Returns:
             The row's id.
@@ -160,6 +163,8 @@ class Journal:
                 add_to(database, "received", batch.received)
                 self._apply(database, accepted, now)
                 database.executemany(INSERT_NOTE, (notes or {}).items())
+                if replayed:
+                    write_replayed(database, replayed, now)
         except sqlite3.OperationalError as error:
             self.rows.give_back(accepted)
             self.full_since = self.full_since or time.monotonic()
@@ -167,7 +172,7 @@ class Journal:
         self.full_since = None
         self.rows.applied(accepted)
         self._unwritten.clear()
-        self._after_commit(row, batch)
+        self._after_commit(row, batch, replayed)
         return row
 
     def _hand_out(self, database: sqlite3.Connection, row: int, lines: int) -> None:
@@ -177,11 +182,14 @@ class Journal:
         database.executemany("UPDATE store SET kept = kept + ? WHERE id = ?", ((lines, store) for store in numbers))
         add_to(database, "lines_kept", lines)
 
-    def _after_commit(self, row: int, batch: Batch) -> None:
+    def _after_commit(self, row: int, batch: Batch, replayed: Sequence[Replayed]) -> None:
         self.ledger.add(batch.heard)
         self._totals[0] += batch.received
         for entry in batch.heard:
             self._totals[_POSITION[entry.outcome]] += 1
+        for moved in replayed:
+            self._totals[_POSITION[Outcome.REFUSED]] -= 1
+            self._totals[_POSITION[moved.outcome]] += 1
         self.rows.committed(Row(row, batch.line_count, batch.lines))
 
     def _check_room(self) -> None:
@@ -295,6 +303,11 @@ class Journal:
         """Uplinks by outcome since the journal began."""
         received, kept, refused, repeated = self._totals
         return Totals(received, kept, refused, repeated)
+
+    def still_refused(self, rows: Sequence[int]) -> set[int]:
+        """Those of these refused uplinks that no replay has taken."""
+        query = "SELECT id FROM refused WHERE replayed_at IS NULL AND id IN (SELECT value FROM json_each(?))"
+        return {row for (row,) in self._database.execute(query, (json.dumps(rows),))}
 
     def heard_after(self, row: int) -> Iterator[tuple[list[Heard], bytes]]:
         """Entries and lines of every row after ``row``, to mend a state that was saved there; without damaged ones."""

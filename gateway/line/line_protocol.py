@@ -71,6 +71,24 @@ def read_back(lines: bytes) -> Iterator[Line]:
         yield Line(measurement, device.removeprefix("device="), {k: float(v) for k, _, v in pairs}, int(stamp))
 
 
+def with_all_flags(lines: str) -> str:
+    """The same lines, each with the quality of every property: written over a line that had other flags, none stays.
+
+    >>> with_all_flags("device,commune=1,device=d uptime=3.0,quality=1,clock=0 5\\n")
+    'device,commune=1,device=d uptime=3.0,quality=1,clock=0,uptime_quality=1 5\\n'
+    """
+    return "".join(_with_flags(line) for line in lines.splitlines(keepends=True))
+
+
+def _with_flags(line: str) -> str:
+    series, fields, stamp = line.split(" ")
+    pairs = [field.partition("=") for field in fields.split(",")]
+    if {name: value for name, _, value in pairs}["quality"] != "1":
+        return line
+    flags = (f"{name}_quality=1" for name, _, _ in pairs if name not in {"quality", "clock"})
+    return f"{series} {fields},{','.join(flags)} {stamp}"
+
+
 class Templates:
     """Templates by the positions that an uplink reports, for one plan."""
 

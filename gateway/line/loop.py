@@ -15,6 +15,7 @@ import structlog
 from devices.topics import ERROR, own_topic
 from gateway.line.journal import Journal, JournalFullError
 from gateway.line.pipeline import Pipeline, Told
+from gateway.line.replayed import Replayed
 from gateway.line.state import Saver
 from gateway.model import Batch, Uplink
 
@@ -143,7 +144,7 @@ class Line:
     def take(self, uplinks: Sequence[Uplink], notes: Mapping[str, str] | None = None) -> Batch | None:
         """Process and commit; returns the batch once it is on disk, None if the line stops before there is room."""
         batch, told = self.pipeline.process(uplinks)
-        if not self._commit(batch, notes):
+        if not self.commit(batch, notes):
             return None
         self._answer(told)
         return batch
@@ -184,11 +185,15 @@ class Line:
             more += self.edge.poll(left)
         return more
 
-    def _commit(self, batch: Batch, notes: Mapping[str, str] | None) -> bool:
-        """Until it is on disk: a full disk stops acknowledging, and nothing else."""
+    def commit(self, batch: Batch, notes: Mapping[str, str] | None = None, replayed: Sequence[Replayed] = ()) -> bool:
+        """Return when it is on disk: a full disk stops acknowledging, and nothing else. In the line's thread.
+
+        Returns:
+            False if the line stops before there is room.
+        """
         while True:
             try:
-                self._last_row = self.journal.append(batch, notes)
+                self._last_row = self.journal.append(batch, notes, replayed)
             except JournalFullError as error:
                 if not self.full:
                     log.error("cannot commit; the broker keeps what comes", error=str(error))  # noqa: TRY400 - no bug

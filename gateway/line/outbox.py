@@ -49,6 +49,11 @@ class RowQueue:
         self._done: dict[str, set[int]] = {name: set() for name in stores}
         """Accepted, on disk as such, and still among the fresh rows in memory."""
 
+    @property
+    def store_numbers(self) -> list[int]:
+        """The stores of the settings, as the journal numbers them."""
+        return list(self._stores.values())
+
     # delivery's side -----------------------------------------------------------------------------------------
 
     def newest(self) -> int:

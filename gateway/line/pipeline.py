@@ -203,8 +203,10 @@ class Pipeline:
         work.line_count += template.line_count
 
     def _set_status(self, uplink: Uplink, device: int, online: bool, work: "_Work") -> None:
-        self.state.status[device] = ONLINE if online else OFFLINE
-        self.state.stamp[device] = self.state.version
+        # A replay tells again what is no longer so.
+        if uplink.received_at >= self.state.seen[device]:
+            self.state.status[device] = ONLINE if online else OFFLINE
+            self.state.stamp[device] = self.state.version
         if not uplink.retained:
             tags = self._tags[self.registry.commune_of[device]] + self.registry.names[device]
             work.lines.append(f"device,{tags} online={int(online)},quality=1,clock=1 {uplink.received_at}\n")
@@ -239,7 +241,7 @@ class Pipeline:
             self.state.stamp[device] = self.state.version
             sender = self._sender[device]
         else:
-            sender = self._unknown_sender(uplink.topic)
+            sender = self.unknown_sender(uplink.topic)
         packet = uplink.message_id
         if packet:
             self._by_packet[packet] = identity
@@ -299,7 +301,8 @@ class Pipeline:
             if entry.online is not None:
                 state.status[device] = ONLINE if entry.online else OFFLINE
 
-    def _unknown_sender(self, topic: str) -> int:
+    def unknown_sender(self, topic: str) -> int:
+        """The journal's number for senders nobody knows, by the topic's root."""
         root = topic.partition("/")[0][:32]
         number = self._unknown.get(root)
         if number is None:

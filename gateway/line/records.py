@@ -65,6 +65,13 @@ class RefusedRow(NamedTuple):
     retained: bool
 
 
+class Replays(NamedTuple):
+    """Uplinks that were refused at first, by what they were when a replay took them."""
+
+    kept: int
+    repeated: int
+
+
 IDLE_READERS = 8
 """Connections kept open between questions; more are opened while more threads ask at once."""
 _OUTCOMES = ("kept", "refused", "repeated")
@@ -143,8 +150,10 @@ class Records:
         return LineTotals(_int(rows[0][0]) if rows else self._counter("lines_kept"), stores, not_meant)
 
     def by_reason(self) -> dict[str, int]:
-        """Refused uplinks that are kept, by reason."""
-        rows = self._ask("SELECT reason, count(*) FROM refused GROUP BY reason ORDER BY reason")
+        """Refused uplinks that are kept and wait for a mended fleet or profile, by reason."""
+        rows = self._ask(
+            "SELECT reason, count(*) FROM refused WHERE replayed_at IS NULL GROUP BY reason ORDER BY reason"
+        )
         return {str(reason): _int(count) for reason, count in rows}
 
     def by_device(self, since: int, until: int, device: str | None, limit: int) -> list[DeviceHour]:
@@ -172,15 +181,17 @@ class Records:
                 for number, value in enumerate((entry.kept, entry.refused, entry.repeated)):
                     before[number] += value
         ordered = sorted(sums.items(), key=lambda item: (-item[0][0], item[0][1]))[:limit]
-        return [DeviceHour(hour * HOUR, name, sum(counts), *counts) for (hour, name), counts in ordered]
+        # Where a replay took everything an hour had refused, nothing is left to show.
+        return [DeviceHour(hour * HOUR, name, sum(counts), *counts) for (hour, name), counts in ordered if any(counts)]
 
     def refused(
         self, since: int, reason: str | None, device: str | None, before: int | None, limit: int
     ) -> list[RefusedRow]:
-        """Refused uplinks, newest first; ``before`` is the id to page on from."""
+        """Refused uplinks that no replay has taken, newest first; ``before`` is the id to page on from."""
         rows = self._ask(
-            f"SELECT {_COLUMNS} FROM refused WHERE received_at >= ? AND (? IS NULL OR reason = ?)"
-            " AND (? IS NULL OR device = ?) AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
+            f"SELECT {_COLUMNS} FROM refused WHERE replayed_at IS NULL AND received_at >= ?"
+            " AND (? IS NULL OR reason = ?) AND (? IS NULL OR device = ?) AND (? IS NULL OR id < ?)"
+            " ORDER BY id DESC LIMIT ?",
             since, reason, reason, device, device, before, before, limit,
         )  # fmt: skip
         return [_refused(row) for row in rows]
@@ -194,6 +205,10 @@ class Records:
         if not isinstance(payload, bytes):
             return None
         return _refused(tuple(columns)), zlib.decompress(payload), bool(truncated)
+
+    def replayed(self) -> Replays:
+        """How many uplinks were refused at first."""
+        return Replays(self._counter("replayed_kept"), self._counter("replayed_repeated"))
 
     def broker_lost(self) -> int:
         """Messages the broker said it had dropped after accepting them."""

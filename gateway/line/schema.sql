@@ -51,7 +51,7 @@ CREATE TABLE refused (
     payload     BLOB NOT NULL,       -- zlib
     replayed_at INTEGER              -- ns UTC, once a replay has taken it
 );
-CREATE INDEX refused_by_reason ON refused (reason, id);
+CREATE INDEX refused_by_reason ON refused (reason, id, replayed_at) WHERE replayed_at IS NULL;
 
 CREATE TABLE raw (             -- accepted uplinks, to be decoded again
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -80,7 +80,9 @@ CREATE TABLE note (            -- small texts the gateway must remember: subscri
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- 'replayed_*': of those kept or repeated, how many were refused at first.
 -- 'received' is counted with every commit, the three outcomes with every fold (and from the rows after a crash).
 INSERT INTO counter VALUES ('lines_kept', 0), ('folded_through', 0), ('received', 0), ('kept', 0), ('refused', 0),
-    ('repeated', 0), ('lost_at_broker', 0), ('raw_bytes', 0), ('refused_bytes', 0);
+    ('repeated', 0), ('replayed_kept', 0), ('replayed_repeated', 0), ('lost_at_broker', 0), ('raw_bytes', 0),
+    ('refused_bytes', 0);
 PRAGMA user_version = 1;

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError, SSLError
 from gateway.model import LinesRefusedError, Point, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
 from gateway.northbound.answers import Answer, error_of, no_answer
 from gateway.northbound.influxql import InfluxQL
-from gateway.northbound.rollup_lines import is_rollup, split
+from gateway.northbound.routing import is_rollup, split
 
 
 class InfluxDB:

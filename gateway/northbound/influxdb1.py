@@ -9,7 +9,7 @@ from typing import Any
 from gateway.model import Point, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
 from gateway.northbound.answers import Answer, Endpoint, error_of
 from gateway.northbound.influxql import InfluxQL, identifier
-from gateway.northbound.rollup_lines import is_rollup, split
+from gateway.northbound.routing import is_rollup, split
 
 _TSI1_ADVICE = (
     'set index-version = "tsi1" under [data] in influxdb.conf and restart it (its default, inmem, refuses the '

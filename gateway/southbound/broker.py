@@ -1,4 +1,4 @@
-"""The broker of the demo: Mosquitto where the machine has it, else amqtt in this process; and how its files are read."""
+"""The broker of the demo: Mosquitto where the machine has it, else amqtt in this process."""
 
 import asyncio
 import logging
@@ -12,9 +12,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, Literal
-
-from amqtt.broker import Broker
-from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
 HOST = "127.0.0.1"
 START_SECONDS = 10.0
@@ -78,8 +75,8 @@ class DemoBroker:
         if self.kind == "mosquitto":
             return f"Mosquitto at {HOST}:{self.port}"
         return (
-            f"amqtt at {HOST}:{self.port}, inside this process; it keeps nothing while the gateway is away, so it is for"
-            " demonstrations only (install mosquitto for more)"
+            f"amqtt at {HOST}:{self.port}, inside this process; it keeps nothing while the gateway is away, so it is"
+            " for demonstrations only (install mosquitto for more)"
         )
 
     def start(self) -> None:
@@ -94,6 +91,9 @@ class DemoBroker:
             # Somebody may take a free port between the look and the start: then another one is tried.
             self.port = self._asked_port or _free_port()
             self._running = _Mosquitto(self._program, self._folder) if self._program else _Amqtt()
+            self._running.end_leftover()
+            if _answers(self.port):
+                raise OSError(f"port {self.port} is taken, perhaps by another broker; stop it or choose another port")
             try:
                 self._running.start(self.port)
             except OSError:
@@ -133,9 +133,6 @@ class _Mosquitto:
 
     def start(self, port: int) -> None:
         """See ``DemoBroker.start``."""
-        self._end_leftover()
-        if _answers(port):
-            raise OSError(f"port {port} is taken, by another broker perhaps; stop it or choose another port")
         config = self._folder / "mosquitto.conf"
         # Started as root, Mosquitto would drop to its own account, which may not write this folder.
         user = pwd.getpwuid(os.geteuid()).pw_name
@@ -180,7 +177,7 @@ class _Mosquitto:
     def _pid_file(self) -> Path:
         return self._folder / "mosquitto.pid"
 
-    def _end_leftover(self) -> None:
+    def end_leftover(self) -> None:
         """A demo that was killed leaves its Mosquitto behind, which would hold port and files."""
         try:
             number = int(self._pid_file.read_text())
@@ -208,8 +205,9 @@ class _Amqtt:
 
     def start(self, port: int) -> None:
         """See ``DemoBroker.start``."""
-        logging.getLogger("amqtt").setLevel(logging.ERROR)
-        logging.getLogger("transitions").setLevel(logging.ERROR)
+        # It logs every connection, and tracebacks where we say one line.
+        logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+        logging.getLogger("transitions").setLevel(logging.CRITICAL)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(port)), name="demo-broker")
         self._thread.start()
         self._ready.wait()
@@ -217,15 +215,19 @@ class _Amqtt:
             self._thread.join()
             raise OSError(f"port {port} cannot be had: {self._error}; stop what listens there or choose another port")
 
+    def end_leftover(self) -> None:
+        """Nothing: it ends with its process."""
+
     async def _serve(self, port: int) -> None:
+        # Only where there is no Mosquitto: it takes a fifth of a second to load.
+        from amqtt.broker import Broker  # noqa: PLC0415
+        from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType  # noqa: PLC0415
+
         self._loop = asyncio.get_running_loop()
-        plugins: dict[str, Any] = {
-            "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True},
-            "amqtt.plugins.sys.broker.BrokerSysPlugin": {"sys_interval": 10},
-        }
+        plugins: dict[str, Any] = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
         listener = ListenerConfig(type=ListenerType.TCP, bind=f"{HOST}:{port}")
-        broker = Broker(BrokerConfig(listeners={"default": listener}, plugins=plugins))
         try:
+            broker = Broker(BrokerConfig(listeners={"default": listener}, plugins=plugins))
             await broker.start()
         except Exception as error:  # noqa: BLE001 - amqtt wraps what went wrong in classes of its own
             self._error = str(error.__cause__ or error)

@@ -1,0 +1,126 @@
+"""Meter counters of a fleet as they come in: what each reading adds to what was counted before."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.profile import ProfileProperty
+from devices.quality import Quality
+from gateway.analytics.columns import Columns, FleetTables
+from gateway.analytics.energy import Step, counted
+from gateway.analytics.windows import Floats, Integers
+
+MOST_PER_HOUR = {"volume": 500.0, "reverse_volume": 500.0, "gas_volume": 500.0, "rain": 150.0}
+"""The fastest a counter can plausibly count, in its unit an hour. Chosen: a village's main, a cloudburst. ``energy``
+follows the power its profile allows."""
+CABINET_KILOWATTS = 20.0
+ANY = 1e6
+"""For counters nobody knows anything of."""
+
+
+class Series(NamedTuple):
+    """Readings of some counters, each counter's together and in order of time."""
+
+    value: Floats
+    at: Integers
+    """[ns UTC]"""
+    first: NDArray[np.bool_]
+    """The reading is its counter's first here."""
+    base: Floats
+    """What the counter read before, the same for all its readings."""
+    base_at: Integers
+    """[ns UTC] when that was; 0: it was never read."""
+
+
+def added(series: Series, most_per_hour: Floats, modulus: Floats) -> tuple[Floats, Floats]:
+    """What each reading counted since the one before it, and the readings with wandering last digits held."""
+    value = series.value.copy()
+    while True:
+        before = np.where(series.first, series.base, np.r_[0.0, value[:-1]])
+        since = np.where(series.first, series.base_at, np.r_[0, series.at[:-1]])
+        result = counted(before, value, series.at - since, most_per_hour, modulus)
+        wandered = np.flatnonzero((result.step == Step.JITTER) & (since > 0))
+        if not len(wandered):
+            return np.where(since > 0, result.increase, 0.0), value
+        for number in wandered.tolist():  # in order: the greater value stands until something greater comes
+            value[number] = series.base[number] if series.first[number] else value[number - 1]
+
+
+def fastest(properties: Sequence[ProfileProperty], counter: ProfileProperty) -> float:
+    """How fast a counter of such a device can plausibly count, in its unit an hour."""
+    if counter.name != "energy":
+        return MOST_PER_HOUR.get(counter.name, ANY)
+    powers = [entry for entry in properties if entry.name == "power"]
+    watts = (powers[0].high or powers[0].plausible_high) if powers else None
+    return CABINET_KILOWATTS if watts is None else min(watts / 1000.0, ANY)
+
+
+class Counters:
+    """The last reading of every counter of a fleet. 32 bytes a counter."""
+
+    def __init__(self, tables: FleetTables) -> None:
+        self._tables = tables
+        self.is_counter = np.zeros(tables.series_count, np.bool_)
+        """Which series are counters."""
+        limits: list[tuple[Integers, float, float]] = []
+        for number, profile in enumerate(tables.registry.profiles):
+            devices = np.flatnonzero(tables.profile == number)
+            for place, entry in enumerate(profile.properties):
+                if entry.counter:
+                    series = tables.first_series[devices] + place
+                    self.is_counter[series] = True
+                    limits.append((series, fastest(profile.properties, entry), entry.rollover or 0.0))
+        self._slot = np.cumsum(self.is_counter, dtype=np.int32) - 1
+        count = int(self.is_counter.sum())
+        self.value = np.zeros(count)
+        self.at = np.zeros(count, np.int64)
+        """[ns UTC]; 0: never read."""
+        self._most, self._modulus = np.full(count, ANY), np.zeros(count)
+        for series, most, modulus in limits:
+            slot = self._slot[series]
+            self._most[slot], self._modulus[slot] = most, modulus
+
+    def follow(self, series: Integers, columns: Columns) -> Floats:
+        """What each reading adds to its window: its value, or for a counter what was counted since the one before.
+
+        Args:
+            series: of each reading, rising; within a series the times rise and are newer than all before.
+            columns: the readings.
+        """
+        places = np.flatnonzero(self.is_counter[series] & (columns.quality < Quality.FAIL))
+        if not len(places):
+            return columns.value
+        slot, at = self._slot[series[places]], columns.at[places]
+        first = np.r_[True, slot[1:] != slot[:-1]]
+        readings = Series(columns.value[places], at, first, self.value[slot], self.at[slot])
+        increase, held = added(readings, self._most[slot], self._modulus[slot])
+        last = np.r_[first[1:], True]
+        self.value[slot[last]], self.at[slot[last]] = held[last], at[last]
+        result = columns.value.copy()
+        result[places] = increase
+        return result
+
+    def recount(self, series: int, value: Floats, at: Integers, base: tuple[int, float] | None) -> Floats:
+        """What each stored reading of one counter added.
+
+        Args:
+            series: of the counter.
+            value: its readings, oldest first.
+            at: when [ns UTC].
+            base: time and value of the newest reading before them, if there is one.
+        """
+        count, slot = len(value), int(self._slot[series])
+        base_at, base_value = base or (0, 0.0)
+        first = np.arange(count) == 0
+        readings = Series(value, at, first, np.full(count, base_value), np.full(count, base_at))
+        return added(readings, np.full(count, self._most[slot]), np.full(count, self._modulus[slot]))[0]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every column by name, for snapshots."""
+        return {"value": self.value, "at": self.at}
+
+    def slots(self, series: Integers) -> Integers:
+        """Row of each counter among the columns; -1 for a series that is none."""
+        return np.where(self.is_counter[series], self._slot[series], -1)

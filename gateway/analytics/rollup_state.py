@@ -1,0 +1,61 @@
+"""Roll-ups to and from a snapshot: open windows, counters, and what is still to be mended."""
+
+import json
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from gateway.analytics.packed import Match, dump, from_parts, load, match, signature, to_parts
+from gateway.analytics.rollups import Pending, Rollups
+
+
+def snapshot(rollups: Rollups) -> list[bytes]:
+    """Everything a new object needs to go on. Readings that come after it must be marked when it is taken over."""
+    series, counters = rollups.columns()
+    places = np.flatnonzero(rollups.counters.is_counter)
+    return to_parts(
+        {
+            "fleet": signature(rollups.tables),
+            "pending": json.dumps(rollups.pending()).encode(),
+            "counter_series": places.tobytes(),
+            **dump({f"series.{name}": column for name, column in series.items()}),
+            **dump({f"counter.{name}": column for name, column in counters.items()}),
+        }
+    )
+
+
+def restore(rollups: Rollups, parts: Sequence[bytes]) -> bool:
+    """Take a snapshot over, also one of another fleet, into roll-ups that have taken nothing in yet.
+
+    Returns:
+        False if it cannot be used: the roll-ups may then be half filled and must not be used either.
+    """
+    try:
+        saved = from_parts(parts)
+        shared = match(saved["fleet"], rollups.tables)
+        series, counters = rollups.columns()
+        load({f"series.{name}": c for name, c in series.items()}, saved, shared.series_here, shared.series_there)
+        # Rows of counters are numbered apart from series: find each shared counter's row in both.
+        old_places = np.frombuffer(saved["counter_series"], np.int64)
+        there = np.searchsorted(old_places, shared.series_there)
+        known = np.r_[old_places, -1][there] == shared.series_there
+        here = rollups.counters.slots(shared.series_here)
+        both = known & (here >= 0)
+        load({f"counter.{name}": c for name, c in counters.items()}, saved, here[both], there[both])
+        rollups.resume(_renumbered(Pending(*json.loads(saved["pending"])), shared))
+    except (ValueError, KeyError, IndexError, TypeError, zlib.error):
+        return False
+    return True
+
+
+def _renumbered(pending: Pending, shared: Match) -> Pending:
+    """The same work with this fleet's device indexes; work for devices that are gone is dropped."""
+    index = dict(zip(shared.devices_there.tolist(), shared.devices_here.tolist(), strict=True))
+    return Pending(
+        pending.finished,
+        [(index[device], first, last, at) for device, first, last, at in pending.late if device in index],
+        [(hour, index[device]) for hour, device in pending.next_hours if device in index],
+        [(day, index[device]) for day, device in pending.open_days if device in index],
+        [(width, window) for width, window in pending.windows],
+    )

@@ -1,0 +1,158 @@
+"""One fault scenario: broker, gateway, store and field put together, and the verdict on what became of every uplink."""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.field import Field, Numbered
+from tests.gateway_process import GatewayProcess, await_that
+from tests.servers import Server, influxql
+
+ENOUGH = 20_000
+"""Uplinks of one scenario."""
+DATABASE = "faults"
+PATIENCE = 120.0
+"""Draining 20,000 uplinks takes seconds; the machine may be busy."""
+_SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto.conf"
+_PLACES = {"listener", "allow_anonymous", "include_dir", "plugin", "plugin_opt_config_file", "persistence_location",
+           "log_dest"}  # fmt: skip
+"""Lines of the shipped configuration that say where things are on a production machine."""
+
+
+def shipped_mosquitto() -> str:
+    """What ``deploy/mosquitto.conf`` says about queues, persistence and losses."""
+    lines = [line for line in _SHIPPED.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    kept = [line for line in lines if line.split()[0] not in _PLACES]
+    assert any(line.startswith("max_queued_messages") for line in kept)
+    return "\n".join(kept)
+
+
+def points(store: Server, database: str = DATABASE, measurement: str = "streetlight") -> list[tuple[str, int, float]]:
+    """Every stored point: device, time [ns UTC], power."""
+    answer = json.loads(influxql(store, f"SELECT power FROM {measurement} GROUP BY device", database))
+    return [
+        (series["tags"]["device"], at, value)
+        for series in answer["results"][0].get("series", [])
+        for at, value in series["values"]
+    ]
+
+
+def refused_payloads(journal: Path) -> list[bytes]:
+    """The bytes of every uplink the journal keeps as refused."""
+    database = sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        return [zlib.decompress(payload) for (payload,) in database.execute("SELECT payload FROM refused")]
+    finally:
+        database.close()
+
+
+@dataclass
+class Scenario:
+    """The parts, and what must hold when all is over."""
+
+    gateway: GatewayProcess
+    field: Field
+    store: Server
+    numbers: Numbered = field(default_factory=Numbered)
+    database: str = DATABASE
+    sent: int = 0
+
+    def send(self, count: int) -> None:
+        """Have the next so many uplinks published."""
+        self.field.publish([self.numbers.note(number) for number in range(self.sent, self.sent + count)])
+        self.sent += count
+
+    # what is asked while it runs -----------------------------------------------------------------------------
+
+    def ledger(self) -> dict[str, Any]:
+        """The gateway's ledger."""
+        answer: dict[str, Any] = self.gateway.ask("/ledger")
+        return answer
+
+    def part(self, name: str) -> tuple[str, str]:
+        """State and detail of a part in health."""
+        found = [entry for entry in self.gateway.ask("/health")["parts"] if entry["part"] == name]
+        return found[0]["state"], found[0]["detail"]
+
+    def await_connected(self) -> None:
+        """Return when the gateway has its broker."""
+        await_that("the gateway has its broker", lambda: self.part("broker")[0] == "ok")
+
+    def await_published(self) -> None:
+        """Return when the broker has acknowledged everything."""
+        await_that("the broker has acknowledged everything", self.field.is_acknowledged, PATIENCE)
+
+    def await_taken(self, count: int | None = None) -> None:
+        """Return when the gateway has so many different uplinks on disk (default: all that were sent)."""
+        wanted = self.sent if count is None else count
+
+        def taken() -> bool:
+            totals = self.gateway.totals()
+            return totals["kept"] + totals["refused"] >= wanted
+
+        await_that(f"{wanted} uplinks are on disk", taken, PATIENCE)
+
+    def await_delivered(self, store: str = "influx") -> None:
+        """Return when nothing waits for the store."""
+
+        def waiting() -> int:
+            return sum(entry["waiting"] for entry in self.ledger()["lines"]["stores"] if entry["store"] == store)
+
+        await_that("nothing waits for the store", lambda: waiting() == 0, PATIENCE)
+
+    def settle(self) -> None:
+        """Return when everything sent has been acknowledged, taken and delivered."""
+        self.await_published()
+        self.await_taken()
+        self.await_delivered()
+
+    # the verdict ---------------------------------------------------------------------------------------------
+
+    def stored(self) -> set[int]:
+        """Numbers of the uplinks the store has; fails if it has one twice, or one that was not sent."""
+        numbers = [self.numbers.number_of_point(*point) for point in points(self.store, self.database)]
+        assert len(numbers) == len(set(numbers)), "a point is stored twice"
+        return set(numbers)
+
+    def refused(self, journals: Iterable[Path] = ()) -> set[int]:
+        """Numbers of the uplinks the gateway keeps as refused; fails if it has one twice."""
+        files = list(journals) or [self.journal]
+        numbers = [self.numbers.number_of_refused(payload) for path in files for payload in refused_payloads(path)]
+        assert len(numbers) == len(set(numbers)), "an uplink is refused twice"
+        return set(numbers)
+
+    @property
+    def journal(self) -> Path:
+        """The gateway's journal."""
+        return self.gateway.folder / "data" / "journal.db"
+
+    def judge(self, *, may_lose_at_broker: bool = False) -> int:
+        """Acknowledged minus lost at the broker is a subset of stored and refused, which is a subset of sent.
+
+        Returns:
+            How many acknowledged uplinks are nowhere; 0 unless the broker may lose.
+        """
+        assert self.field.acknowledged == self.field.offered >= self.sent
+        sent = set(range(self.sent))
+        stored, refused = self.stored(), self.refused()
+        assert stored | refused <= sent
+        assert not stored & refused
+        missing = sent - stored - refused
+        if not may_lose_at_broker:
+            assert not missing, (len(missing), sorted(missing)[:10])
+        self.judge_ledger(len(stored), len(refused))
+        return len(missing)
+
+    def judge_ledger(self, kept: int, refused: int) -> None:
+        """Its sums hold, and say so many kept and refused."""
+        ledger = self.ledger()
+        totals = ledger["totals"]
+        assert ledger["holds"] is True
+        assert totals["received"] == totals["kept"] + totals["refused"] + totals["repeated"]
+        assert (totals["kept"], totals["refused"]) == (kept, refused)
+        for entry in ledger["lines"]["stores"]:
+            assert entry["waiting"] + entry["stored"] + entry["rejected"] == ledger["lines"]["kept"]
