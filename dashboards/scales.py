@@ -5,12 +5,13 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from dashboards.texts import Say
+from devices.alert_rules import AlertState, Severity
 from devices.index_tables import Level
 from devices.limit_tables import Limit
 from devices.quality import Clock, Quality
 from devices.standards import shipped
-from devices.storage import AlertState, Condition, PartState, Severity
-from devices.vocabulary import VOCABULARY
+from devices.storage import Condition, PartState
+from devices.vocabulary import VOCABULARY, Measurement
 
 UNITS = {
     "1": "none",
@@ -119,9 +120,13 @@ def more(warn: float, good: float, say: Say) -> Scale:
 def _levels(levels: Iterable[Level], say: Say) -> Scale:
     rising = sorted(levels, key=lambda level: level.low)
     return tuple(
-        Step(None if level is rising[0] else level.low, level.colour, f"{say.of(level.name)} ({say.of(level.colour_name)})")
-        for level in rising
-    )  # fmt: skip
+        Step(
+            None if number == 0 else level.low,
+            level.colour,
+            f"{say.of(level.name)} ({say.of(level.colour_name)})",
+        )
+        for number, level in enumerate(rising)
+    )
 
 
 def air_scale(say: Say) -> Scale:
@@ -135,8 +140,8 @@ def water_scale(say: Say) -> Scale:
 
 
 def level_names(levels: Iterable[Level], say: Say) -> list[dict[str, Any]]:
-    """Mappings that show the number of an index with the level's name behind it are impossible; this shows the name."""
-    options = [
+    """Mappings that show the level's name instead of the number of an index."""
+    return [
         {
             "type": "range",
             "options": {
@@ -146,7 +151,6 @@ def level_names(levels: Iterable[Level], say: Say) -> list[dict[str, Any]]:
         }
         for number, level in enumerate(levels)
     ]  # fmt: skip
-    return options
 
 
 def limit_scale(limit: Limit, say: Say) -> Scale:
@@ -161,10 +165,9 @@ def limit_scale(limit: Limit, say: Say) -> Scale:
     return tuple(steps)
 
 
-def tap_limit(property_name: str) -> Limit:
-    """The limit of the newest tap water regulation."""
-    rows = shipped().tap_water.on(date.max).limits
-    return next(row for row in rows if row.property == property_name)
+def tap_limit(property_name: str) -> Limit | None:
+    """The limit of the newest tap water regulation; None if there is none."""
+    return next((row for row in shipped().tap_water.on(date.max).limits if row.property == property_name), None)
 
 
 def river_limit(property_name: str) -> Limit | None:
@@ -196,14 +199,8 @@ def plausible_scale(property_name: str, say: Say) -> Scale:
 
 def scale_of(property_name: str, say: Say) -> Scale:
     """The law's limit where there is one, else the ordinary range."""
-    tap = {
-        row.property
-        for row in shipped().tap_water.on(date.max).limits
-        if row.property.startswith(("supply_", "residual"))
-    }
-    if property_name in tap:
-        return limit_scale(tap_limit(property_name), say)
-    limit = river_limit(property_name)
+    piped = VOCABULARY[property_name].measurement is Measurement.WATER_SUPPLY
+    limit = tap_limit(property_name) if piped else river_limit(property_name)
     return plausible_scale(property_name, say) if limit is None else limit_scale(limit, say)
 
 
@@ -227,11 +224,11 @@ def conditions(say: Say) -> tuple[Named, ...]:
 def severities(say: Say) -> tuple[Named, ...]:
     """How bad an alert is."""
     words = {
-        Severity.NOTICE: (say("Lưu ý", "Notice"), YELLOW),
+        Severity.INFO: (say("Lưu ý", "Notice"), YELLOW),
         Severity.WARNING: (say("Cảnh báo", "Warning"), ORANGE),
         Severity.CRITICAL: (say("Khẩn cấp", "Critical"), RED),
     }
-    return tuple(Named(severity, *words[severity]) for severity in Severity)
+    return tuple(Named(severity.number, *words[severity]) for severity in Severity)
 
 
 def alert_states(say: Say) -> tuple[Named, ...]:
@@ -242,7 +239,7 @@ def alert_states(say: Say) -> tuple[Named, ...]:
         AlertState.FIRING: (say("Đang báo động", "Firing"), RED),
         AlertState.ACKNOWLEDGED: (say("Đã có người nhận xử lý", "Acknowledged"), BLUE),
     }
-    return tuple(Named(state, *words[state]) for state in AlertState)
+    return tuple(Named(state.number, *words[state]) for state in AlertState)
 
 
 def qualities(say: Say) -> tuple[Named, ...]:
@@ -279,7 +276,7 @@ def part_states(say: Say) -> tuple[Named, ...]:
     return tuple(Named(state, *words[state]) for state in PartState)
 
 
-def pollutants(say: Say) -> tuple[Named, ...]:
+def pollutants() -> tuple[Named, ...]:
     """Which pollutant decides the index."""
     listed = enumerate(shipped().vn_aqi.pollutants, start=1)
     return tuple(Named(number, pollutant.name, BLUE) for number, pollutant in listed)

@@ -5,14 +5,16 @@ here, so that whoever writes and whoever draws cannot differ. A measurement that
 the roll-up database, every other one beside the readings. Examples::
 
     index,commune=10642,device=air-1 vn_aqi=87.0,vn_aqi_pollutant=1.0,vn_aqi_pm2_5=86.7,pm2_5_nowcast=43.4
-    alert,commune=10642,device=lamp-017 rule=3.0,state=2.0,severity=2.0,firing=1.0,lighting_warning=1.0
-    device,commune=10642,device=lamp-017 latitude=20.99,longitude=106.28,state=4.0
+    alert,commune=10642,device=lamp-017 rule=1.0,state=2.0,severity=2.0,firing=1.0,rule_lamp_out=2.0, ...
+    device,commune=10642,device=lamp-017 latitude=20.99,longitude=106.28,state=5.0
     gateway,commune=-,device=gateway received=1520.0,kept=1500.0,refused=18.0,repeated=2.0,holds=1.0
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from devices.alert_rules import Severity
 from devices.rollup_names import Width
 from devices.vocabulary import Measurement
 
@@ -101,74 +103,52 @@ def water_sub_index(parameter: str) -> str:
 # alerts ------------------------------------------------------------------------------------------------------
 
 
-class AlertState(IntEnum):
-    """Where an alert stands; the field ``state`` of ``alert``."""
-
-    RESOLVED = 0
-    PENDING = 1
-    FIRING = 2
-    ACKNOWLEDGED = 3
-    """Still firing; somebody has taken it over."""
-
-
-class Severity(IntEnum):
-    """How bad it is; the field ``severity`` of ``alert``."""
-
-    NOTICE = 1
-    """Look at it when you are there ("check the sensor")."""
-    WARNING = 2
-    """To be mended in the next days."""
-    CRITICAL = 3
-    """Danger, or a whole circuit or station: now."""
-
-
-class Domain(StrEnum):
-    """Whose alert it is."""
-
-    LIGHTING = "lighting"
-    WATER = "water"
-    SUPPLY = "supply"
-    AIR = "air"
-    DEVICE = "device"
-    """Silence, battery, clock: of any device."""
-    GATEWAY = "gateway"
-
-
 class AlertChange(NamedTuple):
-    """Fields of ``alert``, besides ``firing_count`` of the rule's domain and severity.
+    """Fields of every line of ``alert``; besides these, ``rule_state`` of its rule and ``firing_count`` of its kind.
 
-    Two changes of one device at the same moment are a nanosecond apart, or they would be one line.
+    Two changes of one device at the same moment are written a nanosecond apart, or they would be one line.
     """
 
     rule: float
-    """Number of the rule in the standards' table."""
+    """Place of the rule in the standards' table ``alerts.rules``, the first is 1."""
     state: float
-    """``AlertState``."""
+    """``AlertState.number``: 0 resolved, 1 pending, 2 firing, 3 acknowledged (firing, and somebody sees to it)."""
     severity: float
-    """``Severity``."""
+    """``Severity.number``: 1 info, 2 warning, 3 critical."""
     firing: float
-    """Alerts of this device that fire after this change."""
+    """All alerts that fire at this device after this change."""
     value: float | None
     """What was measured, in the property's unit; absent where a rule is not about a value."""
     limit: float | None
-    since: float | None
+    since: float
     """Seconds since 1970 UTC since when it holds."""
+    sensor: float
+    """1 where the value itself is doubtful ("check the sensor, or danger")."""
 
 
-def firing_count(domain: Domain, severity: Severity) -> str:
+def rule_state(code: str) -> str:
+    """The field with the state of one rule at the device (``AlertState.number``).
+
+    >>> rule_state("lamp_out")
+    'rule_lamp_out'
+    """
+    return f"rule_{code}"
+
+
+def firing_count(domain: Measurement, severity: Severity) -> str:
     """The field that says how many alerts of this kind fire at the device after the change.
 
-    >>> firing_count(Domain.LIGHTING, Severity.CRITICAL)
-    'lighting_critical'
+    >>> firing_count(Measurement.STREETLIGHT, Severity.CRITICAL)
+    'firing_streetlight_critical'
     """
-    return f"{domain}_{severity.name.lower()}"
+    return f"firing_{domain}_{severity}"
 
 
 # states ------------------------------------------------------------------------------------------------------
 
 
 class Condition(IntEnum):
-    """How a device is, the worst first found from the end; the field ``state`` of ``device``."""
+    """How a device is: the greatest number that applies; the field ``state`` of ``device``."""
 
     OK = 0
     NEVER = 1
@@ -204,7 +184,7 @@ class CommuneState(NamedTuple):
     """Devices that are neither silent nor offline nor were never heard."""
     silent: float
     suspect: float
-    notice: float
+    info: float
     """Alerts of this severity that fire."""
     warning: float
     critical: float
@@ -294,3 +274,16 @@ class LedgerHour(NamedTuple):
     kept: float
     refused: float
     repeated: float
+
+
+def numbers(entry: "StoredFields", more: Mapping[str, float] | None = None) -> str:
+    """The fields of a line: every number as a float, what is not known left out.
+
+    >>> numbers(LedgerHour(received=12.0, kept=10.0, refused=1.0, repeated=1.0))
+    'received=12.0,kept=10.0,refused=1.0,repeated=1.0'
+    """
+    every = [*entry._asdict().items(), *(more or {}).items()]
+    return ",".join(f"{name}={float(value)!r}" for name, value in every if value is not None)
+
+
+StoredFields = AlertChange | DeviceState | CommuneState | LightingDay | GatewayState | StoreState | LedgerHour

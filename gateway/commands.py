@@ -136,10 +136,11 @@ def backfill(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the data stays between two demos.")] = Path("demo-data"),
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the board.")] = 8765,
+    history: Annotated[int, typer.Option(min=0, max=365, help="Days of past to begin with.")] = 7,
 ) -> None:
     """Everything on this machine: broker, gateway, embedded store, a simulated commune, the board.
 
     Example: village demo --port 8080
     """
     logs.configure("warning", "console")
-    raise typer.Exit(run_demo(folder, port))
+    raise typer.Exit(run_demo(folder, port, history))

@@ -16,17 +16,17 @@ from gateway.app import App
 from gateway.settings import Api, Broker, Gateway, Settings, StorePlace
 from gateway.southbound.broker import HOST, DemoBroker
 
-HISTORY = timedelta(days=7)
 CLOCK_ROUNDING = 60
 """History ends and real time begins on a full minute [s]."""
 
 
-def demo(folder: Path, port: int, scenario: str = "commune") -> int:
+def demo(folder: Path, port: int, history_days: int, scenario: str = "commune") -> int:
     """Run the demo until Ctrl-C.
 
     Args:
         folder: where the data stays between two demos.
         port: of the board.
+        history_days: how much past the stores are filled with.
         scenario: what is simulated.
 
     Returns:
@@ -54,7 +54,7 @@ def demo(folder: Path, port: int, scenario: str = "commune") -> int:
         if app.api is not None:
             console.print(f"\n  the board is at [bold]{app.api.address}[/bold]   (Ctrl-C stops everything)\n")
         simulation.start_live()
-        simulation.fill_history(folder / "village.toml", ended)
+        simulation.fill_history(folder / "village.toml", timedelta(days=history_days), ended)
         ended.wait()
     finally:
         console.print("stopping")
@@ -114,12 +114,12 @@ class _Simulation:
         with self._log() as log:
             self._live = _start(self._simulate("--broker", self._broker), log)
 
-    def fill_history(self, settings: Path, ended: threading.Event) -> None:
-        """A week of history through backfill while the page is live; after an earlier demo only what is missing."""
+    def fill_history(self, settings: Path, history: timedelta, ended: threading.Event) -> None:
+        """The past, through backfill while the page is live; after an earlier demo only what is missing."""
         marker = self._folder / "history-until"
         since = datetime.fromisoformat(marker.read_text().strip()) if marker.exists() else None
         until = datetime.fromisoformat(self._moment)
-        span = HISTORY if since is None else min(HISTORY, until - since)
+        span = history if since is None else min(history, until - since)
         if span <= timedelta(0):
             return
         file = self._folder / "history.jsonl"

@@ -103,7 +103,8 @@ class Nights:
         """When the feeder was last switched on."""
         night = self._night(at)
         on = self.edges[night, 0]
-        return np.where(at >= on, on, self.edges[np.maximum(night - 1, 0), 0])
+        before: Floats = self.edges[np.maximum(night - 1, 0), 0]
+        return np.where(at >= on, on, before)
 
     def seconds(self, at: Floats, of: str) -> Floats:
         """Seconds since ``FIRST``: ``lit`` counts burning, ``energy`` weighs them with the share of rated power."""

@@ -54,7 +54,7 @@ class Making(NamedTuple):
             for number in np.flatnonzero(fault.meets(names, keys)).tolist():
                 spells = fault.spells(keys[number : number + 1], FIRST, self.until)
                 found.setdefault(number, []).extend(Trouble(fault.kind, *spell) for spell in spells)
-        return {number: tuple(troubles) for number, troubles in found.items() if troubles}
+        return {number: untangle(troubles) for number, troubles in found.items() if troubles}
 
 
 def along(path: Sequence[tuple[float, float]], shares: Sequence[float]) -> list[tuple[float, float]]:

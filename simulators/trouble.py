@@ -15,11 +15,11 @@ class Trouble(NamedTuple):
     """``theft``: watts; ``leak``: m3/h."""
 
 
-_DARKEST_FIRST = ("circuit_loss", "lamp_out", "day_burner")
+_DARKEST_FIRST = ("power_cut", "circuit_loss", "lamp_out", "day_burner")
 
 
 def untangle(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
-    """A lamp's troubles without overlaps: a lamp that is out on a lost circuit is lost once, and burns by no day.
+    """A device's troubles without overlaps: a lamp that is out on a lost circuit is lost once, and burns by no day.
 
     >>> untangle([Trouble("lamp_out", 0.0, 9.0), Trouble("circuit_loss", 4.0, 6.0)])[0].kind
     'circuit_loss'

@@ -281,6 +281,27 @@ def test_a_lost_circuit_silences_its_lamps_and_shows_in_the_cabinet() -> None:
     assert max(value for at, value in power.items() if START + 19 * HOUR <= at < START + 20 * HOUR) > 300.0
 
 
+def test_a_power_cut_silences_everything_and_starts_uptime_again() -> None:
+    found = sent(fleet(f'kind = "power_cut"\ndevices = "*"\n{between(20, 21.5)}'), 24)
+    assert {uplink.device for uplink in found} == {
+        "tap-1",
+        "cabinet-1",
+        *(f"lamp-00{number}" for number in range(1, 7)),
+    }
+    cut = [u for u in found if START + 20 * HOUR <= u.at < START + 21.5 * HOUR]
+    assert cut == []
+    after = [u for u in found if u.at >= START + 21.5 * HOUR]
+    for uplink in after:
+        values = decoded(uplink)
+        if "uptime" in values:
+            assert values["uptime"] == pytest.approx(uplink.at - START - 21.5 * HOUR, abs=1.0)
+    energy = {u.device: decoded(u)["energy"] for u in after if "energy" in decoded(u)}
+    dark = {u.device: decoded(u)["energy"] for u in sent(fleet(), 24) if "energy" in decoded(u)}
+    assert all(dark[device] - energy[device] == pytest.approx(0.09, abs=0.02) for device in energy if "lamp" in device)
+    # Six lamps of 60 W and the cabinet's own 9 W, for an hour and a half.
+    assert dark["cabinet-1"] - energy["cabinet-1"] == pytest.approx(1.5 * (6 * 0.0603 * 1.025 + 0.009), rel=0.05)
+
+
 def test_a_cabinet_feels_the_lamp_that_is_out() -> None:
     fault = 'kind = "lamp_out"\ndevices = "lamp-002"\nalways = true'
     with_it, without = (

@@ -109,8 +109,11 @@ def device(server: Server) -> Iterator[paho.Client]:
     client = paho.Client(CallbackAPIVersion.VERSION2)
     client.max_queued_messages = 0
     client.max_inflight_messages = 1000
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
     client.connect(server.host, server.port)
     client.loop_start()
+    connected.wait()
     try:
         yield client
     finally:

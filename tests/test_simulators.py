@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from devices import standards
 from devices.fleet_csv import load_fleet
 from devices.profile import shipped_profiles
 from simulators.cohorts import along
@@ -61,6 +62,34 @@ def test_a_bad_scenario_is_one_line_with_file_and_key(body: str, words: str) -> 
     assert str(error.value).startswith("bad.toml: ")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["storm", "outage", "straw_burning", "salinity", "blackout"])
+def test_a_scenario_shows_what_it_is_about(name: str) -> None:
+    start = month_start((2026 - 1970) * 12 + {"straw_burning": 5, "salinity": 1}.get(name, 7)) + 9 * DAY
+    plan = load_scenario(name)
+    uplinks = Stream(build(plan, plan.seed, start + 10 * DAY), start + 17 * HOUR).take(start + 21 * HOUR)
+    seen = {
+        "storm": sum("outage" in u.kinds or "late" in u.kinds for u in uplinks) > 50,
+        "outage": sum(u.kinds == ("outage",) for u in uplinks) > 500,
+        "straw_burning": max(u.report.values.get("pm2_5", 0.0) for u in uplinks) > 150.0,
+        "salinity": max(u.report.values.get("conductivity", 0.0) for u in uplinks) > 2000.0,
+        "blackout": sum(u.report.sequence == 0 for u in uplinks) > 50,
+    }
+    assert seen[name]
+    assert len(uplinks) > 1000
+
+
+def test_the_provinces_devices_offer_eight_thousand_uplinks_a_second() -> None:
+    plan = load_scenario("province")
+    place = plan.spread
+    assert place is not None
+    known = [one for one in standards.shipped().communes.communes if one.latitude is not None]
+    stations = place.water + place.air + place.tap
+    devices = len(known) * (place.cabinets * (place.lamps + 1) + stations)
+    assert 199_000 < devices < 201_000
+    assert devices / plan.interval.lamp == pytest.approx(8000, rel=0.01)
+    assert set(plan.interval.model_dump().values()) == {25}
 
 
 def test_an_unknown_scenario_names_those_that_are_shipped() -> None:

@@ -1,37 +1,22 @@
-"""Who may say what at the broker: rights of devices, network servers and the gateway; drift from the fleet, mended."""
+"""Who may have which account at the broker: created, rotated, ended; drift from the fleet found and mended."""
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from devices.registry import Registry
-from devices.topics import COMMAND, COMMAND_ACK, ERROR, ROOT, STATE, STATUS, UP, Source, own_topic
 from gateway.southbound import accounts as dynsec
-from gateway.southbound.accounts import ADMIN_ROLE, DEFAULTS, AccessError, Accounts, AclKind, Client, Command, Right
-from gateway.southbound.mqtt import DROPPED
+from gateway.southbound.accounts import ADMIN_ROLE, DEFAULTS, AccessError, Accounts, Client, Command, Right
+from gateway.southbound.rights import GATEWAY_ROLE, device_rights, device_role, gateway_rights, server_rights
 
 PASSWORD_LETTERS = "23456789abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"  # noqa: S105 - what passwords are made of
 """Without 0 and O, 1, l, I, i and o: an installer may have to type it."""
 PASSWORD_LENGTH = 21
 """With 55 letters 121 bits."""
-GATEWAY_ROLE = "gateway"
 MARK = "~"
-"""No device's name holds it: `lamp-017~2` is the second account of lamp-017, made by a rotation; `lamp-017~cert` the one
-its certificate names; `server~chirpstack` a network server's."""
+"""No device's name holds it: `lamp-017~2` is the second account of lamp-017, made by a rotation; `lamp-017~cert` the
+one its certificate names; `server~chirpstack` a network server's."""
 CERTIFICATE = "cert"
-
-_MANY_DEVICES = ("zigbee2mqtt", "sparkplug_b", "sparkplug_b_node")
-"""Sources without an envelope whose one client speaks for many devices."""
-_DOWNLINKS = {
-    "chirpstack": ("application/+/device/+/command/+",),
-    "things_stack": ("v3/+/devices/+/down/#",),
-    "zigbee2mqtt": ("zigbee2mqtt/#",),
-    "sparkplug_b": ("spBv1.0/+/NCMD/+", "spBv1.0/+/DCMD/+/+", "spBv1.0/STATE/+"),
-}
-"""What a network server listens to. Source: the makers' topic documents."""
-_BESIDES = {"tasmota": (("stat/{device}/#",), ("cmnd/{device}/#",))}
-"""What a device of this source says and hears beside what we read. Refused, it would be cut off at every word: Mosquitto
-closes the connection of a client that publishes what it may not (mosquitto issue 2579)."""
 
 
 class Issued(NamedTuple):
@@ -61,16 +46,6 @@ def new_password() -> str:
     return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
 
 
-def device_role(device: str) -> str:
-    """The role that holds a device's rights."""
-    return f"device:{device}"
-
-
-def server_role(source: str) -> str:
-    """The role that holds a network server's rights."""
-    return f"server:{source}"
-
-
 def device_of(username: str) -> str:
     """Whose account it is, by its name."""
     return username.partition(MARK)[0]
@@ -80,81 +55,6 @@ def generation_of(username: str) -> int:
     """How often the device's password was rotated; 0 for the account its certificate names."""
     mark = username.partition(MARK)[2]
     return int(mark) if mark.isdecimal() else 0 if mark else 1
-
-
-# rights -----------------------------------------------------------------------------------------------------------
-
-
-def _may(kind: AclKind, topics: Iterable[str]) -> Iterator[Right]:
-    return (Right(kind, topic) for topic in topics)
-
-
-def _may_hear(topics: Sequence[str]) -> Iterator[Right]:
-    """Subscribe to exactly these filters, and get what comes through them."""
-    yield from _may("subscribeLiteral", topics)
-    yield from _may("publishClientReceive", topics)
-
-
-def device_rights(registry: Registry, device: int, at: int) -> frozenset[Right]:
-    """What a device may: its own topics, and those of its hardware ids of that moment [ns UTC] in devices' sources."""
-    commune, name = registry.commune(device), registry.names[device]
-    says = [own_topic(commune, name, event) for event in (UP, STATUS, COMMAND_ACK)]
-    hears = [own_topic(commune, name, event) for event in (COMMAND, ERROR)]
-    besides: list[str] = []
-    for entry in registry.hardware_ids(device):
-        # A name with a wildcard in it would be a right to everybody's topics.
-        if not entry.since <= at < entry.until or set(entry.value) & set("+#/"):
-            continue
-        for source in registry.sources[1:]:
-            if source.envelope or source.name in _MANY_DEVICES:
-                continue
-            said, heard = _BESIDES.get(source.name, ((), ()))
-            says += [_filled(template, entry.value) for template in (source.template, *said)]
-            besides += [_filled(template, entry.value) for template in heard]
-    return frozenset(
-        (
-            *_may("publishClientSend", says),
-            *_may_hear(hears),
-            *_may("subscribePattern", besides),
-            *_may("publishClientReceive", besides),
-        )
-    )
-
-
-def _filled(template: str, hardware_id: str) -> str:
-    return Source("", template.replace("{device}", hardware_id)).filter
-
-
-def server_rights(name: str, sources: Iterable[Source]) -> frozenset[Right]:
-    """What a network server, bridge or edge node may: the topics of its source.
-
-    Raises:
-        AccessError: the settings do not name this source.
-    """
-    own = [source for source in sources if source.name in {name, f"{name}_node"}]
-    if not own:
-        raise AccessError(f"no source {name!r} in the settings; add it to gateway.sources")
-    hears = _DOWNLINKS.get(name, ())
-    return frozenset(
-        (
-            *_may("publishClientSend", (source.filter for source in own)),
-            *_may("subscribePattern", hears),
-            *_may("publishClientReceive", hears),
-        )
-    )
-
-
-def uplink_filters(sources: Iterable[Source]) -> list[str]:
-    """What the gateway subscribes to, exactly."""
-    return [*(f"{ROOT}/+/+/{event}" for event in (UP, STATUS, COMMAND_ACK)), *(source.filter for source in sources)]
-
-
-def gateway_rights(sources: Sequence[Source]) -> frozenset[Right]:
-    """What the gateway may: hear uplinks, answer devices. It cannot speak as a device."""
-    says = [f"{ROOT}/+/+/{event}" for event in (ERROR, COMMAND, STATE)]
-    if any(source.name.startswith("sparkplug_b") for source in sources):
-        says.append("spBv1.0/+/NCMD/+")
-    return frozenset((*_may("publishClientSend", says), *_may_hear([*uplink_filters(sources), DROPPED])))
 
 
 # changes ----------------------------------------------------------------------------------------------------------
@@ -296,7 +196,7 @@ def drift(registry: Registry, known: Accounts, gateway: Client, at: int) -> Iter
 def _device_drift(registry: Registry, known: Accounts, at: int) -> Iterator[Drift]:
     by_device: dict[str, list[Client]] = {}
     for client in known.clients.values():
-        if ADMIN_ROLE not in client.roles and client.username.partition(MARK)[0]:
+        if ADMIN_ROLE not in client.roles:
             by_device.setdefault(device_of(client.username), []).append(client)
     for device, name in enumerate(registry.names):
         if registry.is_simulated(device):

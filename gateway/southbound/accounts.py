@@ -1,4 +1,4 @@
-"""Accounts of Mosquitto's dynamic security as nouns: clients, roles, what they may, and the commands that change them."""
+"""Accounts of Mosquitto's dynamic security as nouns: clients, roles, what they may, the commands that change them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol

@@ -50,8 +50,10 @@ class LiveAccounts:
         )
         self._client.username_pw_set(username, password)
         if broker.tls:
-            text = [str(path) if path else None for path in (broker.ca_file, broker.cert_file, broker.key_file)]
-            self._client.tls_set(*text, cert_reqs=ssl.CERT_REQUIRED)
+            ca, cert, key = (
+                str(path) if path else None for path in (broker.ca_file, broker.cert_file, broker.key_file)
+            )
+            self._client.tls_set(ca, cert, key, cert_reqs=ssl.CERT_REQUIRED)
         self._client.connect_timeout = CONNECT_SECONDS
         self._client.on_connect, self._client.on_subscribe = self._on_connect, self._on_subscribe
         self._client.on_message, self._client.on_disconnect = self._on_message, self._on_disconnect
@@ -92,9 +94,8 @@ class LiveAccounts:
         self, client: paho.Client, _data: object, _flags: object, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._fail(
-                f"the broker does not let {self._username!r} in ({reason}); correct the administrator's name and password"
-            )
+            name = self._username
+            self._fail(f"the broker does not let {name!r} in ({reason}); correct the administrator's name and password")
         else:
             client.subscribe(ANSWER, qos=1)
 

@@ -1,0 +1,292 @@
+"""The command group ``village devices credentials``: accounts of devices, network servers and the gateway itself."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from devices.fleet_store import open_fleet
+from devices.profile import shipped_profiles
+from devices.registry import Registry
+from gateway.credentials_office import carry_out, office_for, one_line_errors
+from gateway.credentials_sheet import Address, as_csv, rows, write_sheet
+from gateway.settings import Settings
+from gateway.settings_file import load_settings
+from gateway.southbound import access
+from gateway.southbound.accounts import AccessError, Accounts, Client, Command, Office
+from gateway.southbound.rights import GATEWAY_ROLE, gateway_rights, server_rights, server_role
+
+DEVICE_PORT = 8883
+"""Where devices come in with TLS; see ``deploy/mosquitto.d/tls.conf``."""
+
+credentials = typer.Typer(no_args_is_help=True, help="Accounts of devices at the broker: create, rotate, end, check.")
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="VILLAGE_CONFIG", help="The settings; see `village.example.toml`.")
+]
+CONFIG = Path("village.toml")
+Devices = Annotated[list[str] | None, typer.Argument(help="Names of devices.", show_default=False)]
+Admin = Annotated[
+    str, typer.Option(envvar="VILLAGE_BROKER_ADMIN", help="The broker's account that may change accounts.")
+]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--accounts-file",
+        help="Change the broker's file while the broker is stopped: for thousands of accounts at once.",
+        show_default=False,
+    ),
+]
+Service = Annotated[str, typer.Option(help="With --accounts-file: stop and start this systemd service around it.")]
+Sheet = Annotated[
+    Path | None, typer.Option(help="Write the secrets to this new file, as CSV; without it they are printed.")
+]
+Host = Annotated[str, typer.Option("--host", help="The broker's name as devices know it; default: this machine's.")]
+Port = Annotated[int, typer.Option("--port", help="The broker's port for devices.", min=1, max=65535)]
+All = Annotated[bool, typer.Option("--all", help="Every device that has none yet.")]
+Commune = Annotated[str, typer.Option(help="With --all: only of this commune.")]
+
+
+def _open(config: Path) -> tuple[Settings, Registry]:
+    settings = load_settings(config, os.environ)
+    return settings, open_fleet(settings.gateway.fleet, shipped_profiles().values(), settings.sources())
+
+
+def _named(registry: Registry, names: Sequence[str] | None) -> list[int]:
+    if not names:
+        raise AccessError("name at least one device")
+    unknown = [name for name in names if name not in registry.index]
+    if unknown:
+        raise AccessError(f"{unknown[0]} is not in the fleet; see `village devices list`")
+    return [registry.index[name] for name in dict.fromkeys(names)]
+
+
+def _without_account(registry: Registry, known: Accounts, commune: str) -> list[int]:
+    return [
+        device
+        for device, name in enumerate(registry.names)
+        if not registry.is_simulated(device)
+        and commune in {"", registry.commune(device)}
+        and not access.passwords_of(name, known)
+    ]
+
+
+def _issue(
+    office: Office, made: Sequence[access.Issued], registry: Registry, sheet: Path | None, address: Address, what: str
+) -> None:
+    """Secrets are on disk before the broker hears of them: broken off in between, none is lost."""
+    if not made:
+        typer.echo("every device has its account", err=True)
+        return
+    table = rows(made, registry, address)
+    if sheet is not None:
+        write_sheet(sheet, table)
+    carry_out(office, [command for account in made for command in account.commands], what)
+    if sheet is None:
+        typer.echo(as_csv(table), nl=False)
+    else:
+        typer.echo(f"{len(made)} accounts; their secrets are in {sheet} and nowhere else", err=True)
+
+
+# commands ---------------------------------------------------------------------------------------------------------
+
+
+@credentials.command()
+def create(
+    names: Devices = None,
+    every: All = False,
+    commune: Commune = "",
+    sheet: Sheet = None,
+    host: Host = "",
+    port: Port = DEVICE_PORT,
+    admin: Admin = "admin",
+    accounts_file: File = None,
+    service: Service = "",
+    config: Config = CONFIG,
+) -> None:
+    """Make accounts; each device may use its own topics only, under its own client id.
+
+    Example: village devices credentials create --all --sheet lamps.csv
+    """
+    with one_line_errors():
+        settings, registry = _open(config)
+        with office_for(settings, admin, accounts_file, service) as office:
+            known = office.read()
+            devices = _without_account(registry, known, commune) if every else _named(registry, names)
+            at, today = _now()
+            made = [access.enroll(registry, device, known, at, today) for device in devices]
+            _issue(office, made, registry, sheet, _address(host, port), "accounts")
+
+
+@credentials.command()
+def rotate(
+    names: Devices = None,
+    sheet: Sheet = None,
+    host: Host = "",
+    port: Port = DEVICE_PORT,
+    admin: Admin = "admin",
+    accounts_file: File = None,
+    service: Service = "",
+    config: Config = CONFIG,
+) -> None:
+    """Make a second account beside the first; the device changes over when it is reached, then `retire` ends the first.
+
+    Example: village devices credentials rotate lamp-017
+    """
+    with one_line_errors():
+        settings, registry = _open(config)
+        with office_for(settings, admin, accounts_file, service) as office:
+            known, (at, today) = office.read(), _now()
+            made = [access.rotate(registry, device, known, at, today) for device in _named(registry, names)]
+            _issue(office, made, registry, sheet, _address(host, port), "new accounts")
+
+
+@credentials.command()
+def retire(names: Devices = None, admin: Admin = "admin", config: Config = CONFIG) -> None:
+    """End the older account of devices that use the new one.
+
+    Example: village devices credentials retire lamp-017
+    """
+    _end(access.retire, names, admin, config)
+
+
+@credentials.command()
+def revoke(names: Devices = None, admin: Admin = "admin", config: Config = CONFIG) -> None:
+    """End every account of a device at once: it was stolen, lost or taken out of the fleet.
+
+    Example: village devices credentials revoke lamp-017
+    """
+    _end(access.revoke, names, admin, config)
+
+
+def _end(how: Callable[[str, Accounts], list[Command]], names: Devices, admin: str, config: Path) -> None:
+    with one_line_errors():
+        settings = load_settings(config, os.environ)
+        if not names:
+            raise AccessError("name at least one device")
+        with office_for(settings, admin, None, "") as office:
+            known = office.read()
+            commands = [command for name in dict.fromkeys(names) for command in how(name, known)]
+            carry_out(office, commands, "accounts")
+        typer.echo(f"{sum(command['command'] == 'deleteClient' for command in commands)} accounts ended")
+
+
+@credentials.command()
+def check(admin: Admin = "admin", config: Config = CONFIG) -> None:
+    """Say what at the broker is not as the fleet says; exit status 1 if anything is.
+
+    Example: village devices credentials check
+    """
+    with one_line_errors():
+        settings, registry = _open(config)
+        with office_for(settings, admin, None, "") as office:
+            found = list(access.drift(registry, office.read(), _gateway(settings), _now()[0]))
+    for one in found:
+        typer.echo(f"{one.kind:<9} {one.text}")
+    if found:
+        raise typer.Exit(1)
+    typer.echo("every account is as the fleet says")
+
+
+@credentials.command()
+def mend(admin: Admin = "admin", accounts_file: File = None, service: Service = "", config: Config = CONFIG) -> None:
+    """Make rights and bindings as the fleet says, and end accounts of devices that are not in it.
+
+    Example: village devices credentials mend
+    """
+    with one_line_errors():
+        settings, registry = _open(config)
+        with office_for(settings, admin, accounts_file, service) as office:
+            found = list(access.drift(registry, office.read(), _gateway(settings), _now()[0]))
+            carry_out(office, [command for one in found for command in one.mending], "mending")
+    left = [one for one in found if not one.mending]
+    typer.echo(f"{len(found) - len(left)} mended")
+    for one in left:
+        typer.echo(f"{one.kind:<9} {one.text}")
+
+
+@credentials.command()
+def gateway(
+    secrets_file: Annotated[
+        Path | None,
+        typer.Option(help="Put GATEWAY_BROKER_USERNAME and GATEWAY_BROKER_PASSWORD into this file of the service."),
+    ] = None,
+    admin: Admin = "admin",
+    accounts_file: File = None,
+    service: Service = "",
+    config: Config = CONFIG,
+) -> None:
+    """Make the gateway's own account, or give it a new password; restart the gateway afterwards.
+
+    Example: village devices credentials gateway --secrets-file /etc/village/secrets.env
+    """
+    with one_line_errors():
+        settings = load_settings(config, os.environ)
+        client, password = _gateway(settings), access.new_password()
+        # Written first and put in place last: nothing changes if either cannot be done.
+        fresh = None if secrets_file is None else _with_secrets(secrets_file, client.username, password)
+        with office_for(settings, admin, accounts_file, service) as office:
+            carry_out(
+                office, access.admit(client, gateway_rights(settings.sources()), password, office.read()), "account"
+            )
+        if fresh is not None and secrets_file is not None:
+            fresh.replace(secrets_file)
+    if secrets_file is None:
+        typer.echo(f"GATEWAY_BROKER_USERNAME={client.username}\nGATEWAY_BROKER_PASSWORD={password}")
+
+
+@credentials.command()
+def server(
+    source: Annotated[str, typer.Argument(help="Name of a source in the settings, for example chirpstack.")],
+    client_id: Annotated[str, typer.Option(help="The only client id it may use; without it, any.")] = "",
+    admin: Admin = "admin",
+    config: Config = CONFIG,
+) -> None:
+    """Make the account of a network server or bridge, for its topics only, or give it a new password.
+
+    Example: village devices credentials server chirpstack
+    """
+    with one_line_errors():
+        settings = load_settings(config, os.environ)
+        client = Client(f"server{access.MARK}{source}", client_id, (server_role(source),), note=_now()[1])
+        password = access.new_password()
+        with office_for(settings, admin, None, "") as office:
+            rights = server_rights(source, settings.sources())
+            carry_out(office, access.admit(client, rights, password, office.read()), "account")
+        typer.echo(f"username {client.username}\npassword {password}")
+
+
+def _gateway(settings: Settings) -> Client:
+    broker = settings.broker
+    return Client(broker.username or "gateway", broker.client_id, (GATEWAY_ROLE,), note=_now()[1])
+
+
+def _with_secrets(path: Path, username: str, password: str) -> Path:
+    """A copy of the file beside it with the two lines replaced and the others left."""
+    fresh = {"GATEWAY_BROKER_USERNAME": username, "GATEWAY_BROKER_PASSWORD": password}
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        before = path.read_text("utf-8").splitlines() if path.exists() else []
+        kept = [line for line in before if line.partition("=")[0].strip() not in fresh]
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(number, "w", encoding="utf-8") as file:
+            file.write("\n".join([*kept, *(f"{name}={value}" for name, value in fresh.items()), ""]))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise AccessError(f"{path}: {error.strerror}; run this as root") from error
+    return temporary
+
+
+def _address(host: str, port: int) -> Address:
+    return Address(host or socket.getfqdn(), port)
+
+
+def _now() -> tuple[int, str]:
+    at = time.time_ns()
+    return at, datetime.fromtimestamp(at / 1e9, UTC).date().isoformat()
