@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from dashboards.texts import Say
 from devices.alert_rules import AlertState, Severity
+from devices.index_names import POLLUTANTS
 from devices.index_tables import Level
 from devices.limit_tables import Limit
 from devices.quality import Clock, Quality
@@ -278,15 +279,8 @@ def part_states(say: Say) -> tuple[Named, ...]:
 
 def pollutants() -> tuple[Named, ...]:
     """Which pollutant decides the index."""
-    listed = enumerate(shipped().vn_aqi.pollutants, start=1)
-    return tuple(Named(number, pollutant.name, BLUE) for number, pollutant in listed)
-
-
-def water_classes(say: Say) -> tuple[Named, ...]:
-    """Classes of surface water."""
-    names = shipped().surface_water.class_names
-    rows = zip("ABCD", (names.A, names.B, names.C, names.D), (BLUE, GREEN, YELLOW, RED), strict=True)
-    return tuple(Named(number, f"{key}: {say.of(text)}", colour) for number, (key, text, colour) in enumerate(rows, 1))
+    names = {pollutant.property: pollutant.name for pollutant in shipped().vn_aqi.pollutants}
+    return tuple(Named(number, names[key], BLUE) for number, key in enumerate(POLLUTANTS))
 
 
 def yes_no(yes: str, no: str, *, good: bool) -> tuple[Named, ...]:

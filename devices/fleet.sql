@@ -43,7 +43,7 @@ CREATE TABLE history (                         -- outlives the device
     id     INTEGER PRIMARY KEY,
     at     INTEGER NOT NULL,                   -- ns UTC
     device TEXT NOT NULL,
-    what   TEXT NOT NULL,                      -- added, changed, replaced, removed
+    what   TEXT NOT NULL,                      -- added, adopted, changed, replaced, removed
     detail TEXT NOT NULL
 );
 CREATE INDEX history_by_device ON history (device);

@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
     device: str
     what: str
-    """``added``, ``changed``, ``replaced`` or ``removed``."""
+    """``added``, ``adopted``, ``changed``, ``replaced`` or ``removed``."""
     detail: str
     """For a person: the columns that change, from what to what."""
     at: int = 0
@@ -215,6 +215,11 @@ class FleetStore:
             (hardware_id.casefold(), at, at),
         ).fetchone()
         return None if found is None else str(found[0])
+
+    def has_hardware(self, hardware_id: str) -> bool:
+        """Whether it speaks, or ever spoke, for a device."""
+        query = "SELECT count(*) FROM hardware_id WHERE key = ?"
+        return bool(self._database.execute(query, (hardware_id.casefold(),)).fetchone()[0])
 
     def history(self, device: str, limit: int = 100) -> list[Change]:
         """What was changed about a device, newest first."""

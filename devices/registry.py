@@ -292,20 +292,13 @@ class Registry:
                 continue
             levels = match.groupdict()
             name = levels["device"]
-            device = self._named(name, at)
+            device = self.by_hardware(name, at)
+            if device is None:
+                device = self.index.get(name)
             if device is not None:
                 return Found(device, levels.get("event") or "", number, _node(levels))
-            # Where the name takes all remaining levels, the last may be an event: zigbee2mqtt/<name>/availability.
-            head, _, event = name.rpartition("/")
-            device = self._named(head, at) if head and "event" not in levels else None
-            if device is not None:
-                return Found(device, event, number, _node(levels))
             raise RefusedError(Reason.UNKNOWN_DEVICE, f"no device has the hardware id {name!r}")
         raise RefusedError(Reason.UNKNOWN_TOPIC, "no source in the settings claims this topic")
-
-    def _named(self, name: str, at: int) -> int | None:
-        device = self.by_hardware(name, at)
-        return self.index.get(name) if device is None else device
 
     def profile(self, device: int) -> Profile:
         """The profile of a device."""

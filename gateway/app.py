@@ -9,19 +9,23 @@ from importlib.metadata import version
 
 import structlog
 
-from devices.fleet_csv import load_fleet
+from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.registry import Registry
 from devices.standards import shipped
 from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.server import ApiServer
+from gateway.clock import clock_state
 from gateway.line.backfill import Intake, OutOfStepError
 from gateway.line.journal import Bounds, Journal
 from gateway.line.loop import Edge, Line, NoEdge
+from gateway.line.pending import pending
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.records import Records
 from gateway.line.recovery import recover
+from gateway.line.redecode import Redecoder
+from gateway.line.replay import Replayer
 from gateway.line.state import Saver, State
 from gateway.model import Store
 from gateway.northbound.delivery import Delivery
@@ -67,6 +71,8 @@ class App:
             error_replies=settings.gateway.error_replies,
         )
         self.intake = Intake(self.line)
+        self.replayer = Replayer(self.line, self.journal.path)
+        self.redecoder = Redecoder(self.line, self.journal.path)
         self.deliveries = [
             Delivery(
                 self.stores[place.name],
@@ -80,7 +86,7 @@ class App:
 
     def _read_fleet(self) -> Registry:
         settings = self.settings
-        return load_fleet(settings.gateway.fleet, shipped_profiles().values(), settings.sources())
+        return open_fleet(settings.gateway.fleet, shipped_profiles().values(), settings.sources())
 
     def _make_edge(self) -> MqttEdge:
         own = [f"{ROOT}/+/+/{event}" for event in (UP, STATUS, COMMAND_ACK)]
@@ -99,10 +105,12 @@ class App:
             stores=self.stores,
             health=self.health,
             tally=lambda: self.pipeline.tally,
-            overloaded=lambda: 0,
             commune_name=lambda key: names.get(key, key),
             backfill=self.take_chunk,
             reload=self.reload,
+            replayer=self.replayer,
+            redecoder=self.redecoder,
+            pending=lambda since, limit: pending(self.journal.path, self.pipeline.registry, since, limit),
         )
 
     # running -------------------------------------------------------------------------------------------------
@@ -129,11 +137,12 @@ class App:
             store.close()
 
     def reload(self) -> Mapping[str, object]:
-        """Read the fleet anew and go on with it between two batches; no uplink is lost.
+        """Read fleet and profiles anew and go on with them between two batches; no uplink is lost.
 
         Raises:
-            FleetError: the file is bad; the old fleet stays in use.
+            FleetError, ProfileError: a file is bad; the old fleet stays in use.
         """
+        shipped_profiles.cache_clear()
         fresh = self._read_fleet()
 
         def use() -> None:
@@ -167,7 +176,7 @@ class App:
 
     def health(self) -> Sequence[PartHealth]:
         """How every part is, one line each."""
-        parts = [self._broker_health(), self._journal_health(), self._fleet_health()]
+        parts = [self._broker_health(), self._journal_health(), self._fleet_health(), _clock_health()]
         for delivery in self.deliveries:
             status = delivery.state
             parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))
@@ -197,6 +206,11 @@ class App:
 
     def _fleet_health(self) -> PartHealth:
         return PartHealth("fleet", "ok", f"{len(self.registry)} devices")
+
+
+def _clock_health() -> PartHealth:
+    clock = clock_state()
+    return PartHealth("clock", "waiting" if clock.synchronised is False else "ok", clock.detail)
 
 
 def make_store(settings: Settings, place: StorePlace) -> Store:
@@ -240,10 +254,13 @@ def run(settings: Settings) -> int:
     app.line.on_end = ended.set
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    app.start()
-    log.info("running", devices=len(app.registry), api=app.api.address if app.api else "", stores=list(app.stores))
-    ended.wait()
-    started = time.monotonic()
-    app.stop()
-    log.info("stopped", seconds=round(time.monotonic() - started, 2))
+    try:
+        app.start()
+        log.info("running", devices=len(app.registry), api=app.api.address if app.api else "", stores=list(app.stores))
+        ended.wait()
+    finally:
+        # Also where a part could not start: the threads of the others would keep the process alive.
+        started = time.monotonic()
+        app.stop()
+        log.info("stopped", seconds=round(time.monotonic() - started, 2))
     return 1 if app.line.failed is not None else 0

@@ -6,12 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import urllib3
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from urllib3.util import Timeout
 
 from gateway.app import App
 from gateway.line.backfill import CHUNK, BackfillError, count_records, file_id, read_records
+from gateway.running import Running, RunningError, find_running
 from gateway.settings import Settings
 
 Send = Callable[[bytes], Mapping[str, object]]
@@ -39,9 +38,9 @@ def backfill(settings: Settings, path: Path, device: str, *, quiet: bool) -> Sum
         total, name = count_records(path), file_id(path, device)
     except OSError as error:
         raise BackfillError(f"{path}: {error.strerror}") from error
-    running = _running_gateway(settings)
+    running = find_running(settings)
     if running is not None:
-        return _send_file(running, path, device, name, total, quiet=quiet)
+        return _send_file(_sending(running), path, device, name, total, quiet=quiet)
     app = App(settings, with_broker=False, with_api=False)
     app.start()
     try:
@@ -78,34 +77,18 @@ def _chunk(name: str, start: int, records: list[bytes]) -> bytes:
     return b"\n".join([json.dumps({"file": name, "start": start}).encode(), *records])
 
 
+def _sending(running: Running) -> Send:
+    def send(chunk: bytes) -> Mapping[str, object]:
+        try:
+            return running.ask("POST", "/backfill", chunk)
+        except RunningError as error:
+            raise BackfillError(str(error)) from error
+
+    return send
+
+
 def _count(answer: Mapping[str, object], key: str) -> int:
     value = answer.get(key, 0)
     if not isinstance(value, int):
         raise BackfillError(f"the gateway answered without {key!r}; is another version running?")
     return value
-
-
-def _running_gateway(settings: Settings) -> Send | None:
-    """How to reach the gateway that runs with these settings, or None if none does."""
-    api = settings.api
-    host = "127.0.0.1" if api.host in {"0.0.0.0", "::"} else api.host  # noqa: S104 - compared, not bound
-    base = f"http://{host}:{api.port}"
-    headers = {"Authorization": f"Bearer {api.token.get_secret_value()}"} if api.token else {}
-    pool = urllib3.PoolManager(timeout=Timeout(connect=2.0, read=90.0), retries=False, headers=headers)
-    try:
-        pool.request("GET", f"{base}/health")
-    except urllib3.exceptions.HTTPError:
-        return None
-
-    def send(body: bytes) -> Mapping[str, object]:
-        try:
-            answer = pool.request("POST", f"{base}/backfill", body=body)
-            said: object = answer.json()
-        except (urllib3.exceptions.HTTPError, ValueError) as error:
-            raise BackfillError(f"{base}: the gateway broke off ({error}); run the same command again") from error
-        if answer.status != 200 or not isinstance(said, dict):
-            message = said.get("error", {}).get("message", "") if isinstance(said, dict) else ""
-            raise BackfillError(f"{base}: {message or f'answered {answer.status}'}")
-        return said
-
-    return send

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from devices.fleet_csv import load_fleet
+from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.standards import shipped
 from gateway import app as gateway_app
@@ -23,8 +23,12 @@ from gateway.line.decode_once import decode_once
 from gateway.line.pipeline import Limits
 from gateway.settings_file import load_settings, render_example
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; `village.example.toml` explains each.")]
+Config = Annotated[
+    Path, typer.Option("--config", "-c", help="The settings; `village settings` prints a file that explains each.")
+]
 CONFIG = Path("village.toml")
+MOST_BYTES = 16 << 20
+"""More of a payload is not read: every limit lies far below."""
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +62,7 @@ def check(config: Config = CONFIG) -> None:
     profiles = shipped_profiles()
     shipped()
     typer.echo(f"profiles   {len(profiles)} device profiles")
-    fleet = load_fleet(settings.gateway.fleet, profiles.values(), settings.sources())
+    fleet = open_fleet(settings.gateway.fleet, profiles.values(), settings.sources())
     simulated = sum(fleet.is_simulated(device) for device in range(len(fleet)))
     note = f", {simulated} of them simulated" if simulated else ""
     typer.echo(
@@ -74,7 +78,7 @@ def doctor(
 ) -> None:
     """Look at broker, stores, clock, disk, fleet and port; one line each, exit status 1 if something is to be mended.
 
-    Example: village doctor --mosquitto-conf /etc/mosquitto/conf.d/village.conf
+    Example: village doctor --mosquitto-conf /etc/village/mosquitto.conf
     """
     problems = 0
     for finding in examine(load_settings(config, os.environ), mosquitto_conf):
@@ -102,8 +106,9 @@ def decode(
     Example: echo '{"power": 58.2}' | village decode village/10642/lamp-017/up -
     """
     settings = load_settings(config, os.environ)
-    fleet = load_fleet(settings.gateway.fleet, shipped_profiles().values(), settings.sources())
-    payload = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    fleet = open_fleet(settings.gateway.fleet, shipped_profiles().values(), settings.sources())
+    with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
+        payload = source.read(MOST_BYTES)
     limits = Limits(settings.gateway.max_payload_bytes, settings.gateway.accept_simulated)
     for reading in decode_once(fleet, topic, payload, time.time_ns(), limits):
         typer.echo(json.dumps(reading, ensure_ascii=False))

@@ -13,6 +13,7 @@ import typer
 from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.registry import Registry
+from gateway.certificates import AUTHORITY, Authority, Pair
 from gateway.credentials_office import carry_out, office_for, one_line_errors
 from gateway.credentials_sheet import Address, as_csv, rows, write_sheet
 from gateway.settings import Settings
@@ -144,6 +145,34 @@ def rotate(
             known, (at, today) = office.read(), _now()
             made = [access.rotate(registry, device, known, at, today) for device in _named(registry, names)]
             _issue(office, made, registry, sheet, _address(host, port), "new accounts")
+
+
+@credentials.command()
+def certificate(
+    names: Devices = None,
+    authority: Annotated[Path, typer.Option(help="Folder of the authority.")] = AUTHORITY,
+    folder: Annotated[Path, typer.Option(help="Where the files go: one folder a device.")] = Path(
+        "device-certificates"
+    ),
+    admin: Admin = "admin",
+    config: Config = CONFIG,
+) -> None:
+    """Make a certificate for each device, and the account it names: the second way in, without a password.
+
+    Example: village devices credentials certificate lamp-017
+    """
+    with one_line_errors():
+        settings, registry = _open(config)
+        signer = Authority(authority)
+        with office_for(settings, admin, None, "") as office:
+            known, (at, today) = office.read(), _now()
+            made = [access.certify(registry, device, known, at, today) for device in _named(registry, names)]
+            for account in made:
+                place = folder / account.device
+                files = Pair(place / f"{account.username}.crt", place / f"{account.username}.key")
+                signer.issue_client(files, account.username, datetime.fromtimestamp(at / 1e9, UTC))
+            carry_out(office, [command for account in made for command in account.commands], "certificates")
+    typer.echo(f"{len(made)} certificates in {folder}; each device also needs {signer.files.certificate}", err=True)
 
 
 @credentials.command()

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from devices.fleet_csv import FleetError, load_fleet
+from devices.fleet_csv import FleetError
+from devices.fleet_store import open_fleet
 from devices.profile import ProfileError, shipped_profiles
 from gateway.app import make_store
 from gateway.clock import clock_state
@@ -73,7 +74,7 @@ def examine(settings: Settings, mosquitto_conf: Path | None = None) -> Iterator[
 def _fleet(settings: Settings) -> Iterator[Finding]:
     path = settings.gateway.fleet
     try:
-        fleet = load_fleet(path, shipped_profiles().values(), settings.sources())
+        fleet = open_fleet(path, shipped_profiles().values(), settings.sources())
     except (FleetError, ProfileError) as error:
         yield from (Finding("fleet", False, line) for line in str(error).splitlines())
         return

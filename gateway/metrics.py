@@ -32,7 +32,8 @@ METRICS = {
     for metric in (
         Metric("village_build_info", "gauge", "Always 1; the label is the gateway's version", ("version",)),
         Metric("village_uplinks_received_total", "counter", "Uplinks taken since the journal began"),
-        Metric("village_uplinks_total", "counter", "What became of them; the sum is received", ("outcome",)),
+        Metric("village_uplinks_total", "counter", "What became of them at first; the sum is received", ("outcome",)),
+        Metric("village_replayed_total", "counter", "Of the refused ones, how many a replay has taken since"),
         Metric("village_ledger_holds", "gauge", "1 while the ledger's sums hold, of uplinks and of lines"),
         Metric("village_refused_kept", "gauge", "Refused uplinks that are kept with their bytes", ("reason",)),
         Metric("village_readings_total", "counter", "Readings judged since the start"),
@@ -46,7 +47,6 @@ METRICS = {
         Metric("village_store_lines_stored_total", "counter", "Lines this store has accepted", ("store",)),
         Metric("village_store_lines_rejected_total", "counter", "Lines this store will never take", ("store",)),
         Metric("village_lost_at_broker_total", "counter", "Messages the broker dropped after accepting them"),
-        Metric("village_overload_lost_total", "counter", "QoS 0 uplinks lost because too many waited for a commit"),
         Metric("village_devices", "gauge", "Devices of the fleet by state", ("state",)),
         Metric("village_part_state", "gauge", "1 for the state a part is in", ("part", "state")),
     )

@@ -94,7 +94,8 @@ class Gateway(_Part):
     data_dir: Path = Path("data")
     """Folder of the journal and of everything else the gateway keeps."""
     fleet: Path = Path("fleet.csv")
-    """The fleet: one row a device, UTF-8, separated by comma or semicolon. Checked by `village check`."""
+    """The fleet: `fleet.csv`, one row a device, UTF-8, separated by comma or semicolon; or `fleet.db`, which `village
+    devices import` makes and the other `village devices` commands change. Checked by `village check`."""
     sources: tuple[str, ...] = ()
     """Vendor topics to take in besides our own `village/+/+/...`, by name: `tasmota`, `zigbee2mqtt` and so on;
     a wrong name is answered with the list. Any other topic belongs in a [[source]]."""

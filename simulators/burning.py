@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 
 from simulators.local_time import DAY, FIRST, HOUR, OFFSET
 from simulators.noise import Floats
-from simulators.trouble import Trouble
 
 _NIGHTS = 20 * 366
-_PAST = 100_000
-"""Past troubles whose energy is remembered. Chosen."""
 
 
 class Schedule(NamedTuple):
@@ -70,7 +67,6 @@ class Nights:
         for hour, _ in schedule.steps:
             edges.append(np.clip(midnight + (hour + 24.0 * (hour < 12.0)) * HOUR, edges[-1], off))
         self._first = int(day[0])
-        self._past: dict[tuple[float, float, str], float] = {}
         self.edges: Floats = np.stack([*edges, off], axis=1)
         """Moments at which each night's levels begin, and its end."""
         self.levels: Floats = np.array([schedule.first_level, *(level for _, level in schedule.steps)])
@@ -115,23 +111,13 @@ class Nights:
         result: Floats = self._before[of][night] + (spent * self._weights[of]).sum(axis=-1)
         return result
 
-    def between(self, start: float, stop: float, of: str) -> float:
-        """``seconds`` from one moment to another; remembered, since what is past stays as it was."""
-        place = (start, stop, of)
-        if place not in self._past:
-            if len(self._past) >= _PAST:
-                self._past.clear()
-            first, last = self.seconds(np.array([start, stop]), of).tolist()
-            self._past[place] = last - first
-        return self._past[place]
+    def of_lamps(self, at: Floats) -> Floats:
+        """``seconds`` of ``energy``, as a clock."""
+        return self.seconds(at, "energy")
 
-    def during(self, at: Floats, trouble: Trouble, of: str) -> Floats | float:
-        """``seconds`` that lie before these moments and within a trouble."""
-        if at.min() >= trouble.stop:
-            return self.between(trouble.start, trouble.stop, of)
-        if at.max() <= trouble.start:
-            return 0.0
-        return self.seconds(np.clip(at, trouble.start, trouble.stop), of) - self.seconds(np.full(1, trouble.start), of)
+    def lit(self, at: Floats) -> Floats:
+        """``seconds`` of ``lit``, as a clock."""
+        return self.seconds(at, "lit")
 
 
 @lru_cache(maxsize=256)

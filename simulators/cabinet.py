@@ -1,6 +1,6 @@
 """Lighting cabinets that do not exist: three phases, each the sum of its lamps, the losses and what is stolen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from simulators.lighting import (
     Index,
     LampColumns,
+    elapsed,
     lamp_power,
     lamp_used,
     mains_frequency,
@@ -17,7 +18,7 @@ from simulators.lighting import (
 )
 from simulators.local_time import FIRST, HOUR
 from simulators.noise import Floats, Keys, derive, flicker, steady, uniform
-from simulators.trouble import Trouble
+from simulators.trouble import Spans, Wrong
 
 LOSS = 0.025
 """Lost in the feeder, as a share of what the lamps draw. Chosen."""
@@ -36,8 +37,8 @@ class Cabinets:
     """Number of the cabinet's first lamp; its lamps follow one another, lamp ``i`` on phase ``i % 3``."""
     count: Index
     region: Keys
-    troubles: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
-    """Of the cabinet itself, by number."""
+    wrong: Mapping[int, Wrong] = field(default_factory=dict)
+    """With the cabinet itself, by number."""
 
 
 def _lamps_of(cabinets: Cabinets, index: Index) -> tuple[Index, Index, Index]:
@@ -59,19 +60,17 @@ def phase_power(at: Floats, index: Index, cabinets: Cabinets) -> tuple[Floats, F
 
     watts = OWN / 3.0 + (1.0 + LOSS) * by_phase(drawn)
     live = cabinets.lamps.lamps.nights.level(at) > 0.0
-    for _, rows, trouble in _own_troubles(cabinets, index, "theft"):
-        inside = rows & live & (at >= trouble.start) & (at < trouble.stop)
-        watts[inside, 0] += trouble.size
+    for rows, theft in _spans(cabinets, index, "theft"):
+        watts[rows, 0] += np.where(live[rows], theft.size(at[rows]), 0.0)
     return watts, 1.0 + by_phase(cabinets.lamps.lamps.rated[lamp])
 
 
-def _own_troubles(cabinets: Cabinets, index: Index, kind: str) -> list[tuple[int, NDArray[np.bool_], Trouble]]:
-    return [
-        (number, index == number, trouble)
-        for number, troubles in cabinets.troubles.items()
-        for trouble in troubles
-        if trouble.kind == kind and (index == number).any()
-    ]
+def _spans(cabinets: Cabinets, index: Index, kind: str) -> Iterator[tuple[NDArray[np.bool_], Spans]]:
+    """The cabinets among these that have this trouble."""
+    for number, wrong in cabinets.wrong.items():
+        spans = wrong[kind]
+        if spans is not None and (index == number).any():
+            yield index == number, spans
 
 
 def _used(at: Floats, index: Index, cabinets: Cabinets) -> Floats:
@@ -80,22 +79,24 @@ def _used(at: Floats, index: Index, cabinets: Cabinets) -> Floats:
     used = cabinets.lamps.each(at[row], lamp, lamp_used)
     total = OWN * (at - FIRST) / 3.6e6
     total = total + (1.0 + LOSS) * np.bincount(row, weights=used, minlength=index.size)
-    for _, rows, trouble in _own_troubles(cabinets, index, "power_cut"):
-        total[rows] -= OWN * (np.clip(at[rows], trouble.start, trouble.stop) - trouble.start) / 3.6e6
+    for rows, cut in _spans(cabinets, index, "power_cut"):
+        total[rows] -= OWN * cut.spent(at[rows], elapsed, (0, "time")) / 3.6e6
     nights = cabinets.lamps.lamps.nights
-    for _, rows, trouble in _own_troubles(cabinets, index, "theft"):
-        total[rows] += trouble.size * nights.during(at[rows], trouble, "lit") / 3.6e6
+    for rows, theft in _spans(cabinets, index, "theft"):
+        total[rows] += theft.spent(at[rows], nights.lit, (id(nights), "lit")) / 3.6e6
     return total
 
 
 def cabinet_energy(at: Floats, index: Index, cabinets: Cabinets) -> Floats:
     """The cabinet's meter [kW.h]: it only rises, until it is replaced."""
     counted = steady(derive(cabinets.keys[index], "meter"), 2000.0, 9000.0) + _used(at, index, cabinets)
-    for number, rows, trouble in _own_troubles(cabinets, index, "meter_replaced"):
-        then = _used(np.full(1, trouble.start), np.full(1, number, dtype=np.int64), cabinets)
-        new = rows & (at >= trouble.start)
-        if new.any():
-            counted[new] = _used(at[new], index[new], cabinets) - then
+    for rows, replaced in _spans(cabinets, index, "meter_replaced"):
+        for start in replaced.starts.tolist():
+            new = rows & (at >= start)
+            if new.any():
+                counted[new] = _used(at[new], index[new], cabinets) - _used(
+                    np.full(1, start), index[rows][:1], cabinets
+                )
     return counted
 
 

@@ -18,8 +18,13 @@ from simulators.local_time import FIRST
 from simulators.noise import Keys, keys_of
 from simulators.scenario import AirStation, Scenario, Station, Street, TapStation, WaterStation
 from simulators.supply import Main
-from simulators.trouble import Trouble, untangle
+from simulators.trouble import Trouble, untangle, wrong
 from simulators.water import Reach
+
+Cuts = Mapping[int, tuple[Trouble, ...]]
+"""When single devices have no power, by number."""
+_CUTS = frozenset({"circuit_loss", "power_cut"})
+"""What leaves a lamp without power."""
 
 
 class Making(NamedTuple):
@@ -51,9 +56,12 @@ class Making(NamedTuple):
         found: dict[int, list[Trouble]] = {}
         keys = fault_keys(self.seed, names) if self.world else self.region
         for fault in self.world:
+            wrong_here: list[Trouble] = []
             for number in np.flatnonzero(fault.meets(names, keys)).tolist():
-                spells = fault.spells(keys[number : number + 1], FIRST, self.until)
-                found.setdefault(number, []).extend(Trouble(fault.kind, *spell) for spell in spells)
+                if not (fault.together and wrong_here):
+                    spells = fault.spells(keys[number : number + 1], FIRST, self.until)
+                    wrong_here = [Trouble(fault.kind, *spell) for spell in spells]
+                found.setdefault(number, []).extend(wrong_here)
         return {number: untangle(troubles) for number, troubles in found.items() if troubles}
 
 
@@ -100,7 +108,7 @@ def _group(making: Making, streets: Sequence[Street]) -> Iterator[Cohort]:
     counts = np.array([street.lamps for street in streets], dtype=np.int64)
     cabinet_names = [street.cabinet for street in streets]
     cabinet_keys, of_cabinet = making.keys(cabinet_names), making.troubles(cabinet_names)
-    wrong = _lamp_troubles(making.troubles(names), of_cabinet, counts)
+    of_lamp = _lamp_troubles(making.troubles(names), of_cabinet, counts)
     columns = LampColumns(
         Lamps(
             making.keys(names),
@@ -109,7 +117,7 @@ def _group(making: Making, streets: Sequence[Street]) -> Iterator[Cohort]:
             np.array([lamp.street.rated_watts for lamp in lamps]),
             np.array([lamp.share for lamp in lamps]),
         ),
-        wrong,
+        {number: wrong(troubles) for number, troubles in of_lamp.items()},
     )
     cabinets = Cabinets(
         cabinet_keys,
@@ -117,10 +125,10 @@ def _group(making: Making, streets: Sequence[Street]) -> Iterator[Cohort]:
         np.cumsum(counts) - counts,
         counts,
         making.region,
-        of_cabinet,
+        {number: wrong(troubles) for number, troubles in of_cabinet.items()},
     )
-    yield _lamp_cohort(making, lamps, columns)
-    yield _cabinet_cohort(making, streets, cabinets)
+    yield _lamp_cohort(making, lamps, columns, _cuts(of_lamp, _CUTS))
+    yield _cabinet_cohort(making, streets, cabinets, _cuts(of_cabinet, frozenset({"power_cut"})))
 
 
 def _lamp_troubles(
@@ -133,22 +141,22 @@ def _lamp_troubles(
         cut = tuple(trouble for trouble in troubles if trouble.kind in _CUTS)
         for lamp in range(int(first[cabinet]), int(first[cabinet] + counts[cabinet])) if cut else ():
             found[lamp] = (*found.get(lamp, ()), *cut)
-    return {
-        number: untangle(one._replace(kind="circuit_loss") if one.kind in _CUTS else one for one in troubles)
-        for number, troubles in found.items()
-    }
+    # Lamps of one feeder often have the same troubles: those are untangled once.
+    same = {troubles: _as_lamp(troubles) for troubles in set(found.values())}
+    return {number: same[troubles] for number, troubles in found.items()}
 
 
-_CUTS = frozenset({"circuit_loss", "power_cut"})
+def _as_lamp(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
+    return untangle(one._replace(kind="circuit_loss") if one.kind in _CUTS else one for one in troubles)
 
 
-def _cuts(troubles: Mapping[int, Sequence[Trouble]], kinds: frozenset[str]) -> dict[int, tuple[Trouble, ...]]:
+def _cuts(troubles: Mapping[int, Sequence[Trouble]], kinds: frozenset[str]) -> Cuts:
     """When devices have no power."""
     cuts = {number: tuple(one for one in found if one.kind in kinds) for number, found in troubles.items()}
     return {number: found for number, found in cuts.items() if found}
 
 
-def _lamp_cohort(making: Making, lamps: Sequence[_Lamp], columns: LampColumns) -> Cohort:
+def _lamp_cohort(making: Making, lamps: Sequence[_Lamp], columns: LampColumns, cuts: Cuts) -> Cohort:
     street = lamps[0].street
     profile, interval = PROFILES["lamp", street.format], making.scenario.interval.lamp
     with_circuit = street.powered == "with_circuit"
@@ -173,11 +181,11 @@ def _lamp_cohort(making: Making, lamps: Sequence[_Lamp], columns: LampColumns) -
         measure=signals.lamp_signal(columns, making.region, with_circuit=with_circuit),
         row=row,
         powered=(lambda _, at: columns.lamps.nights.is_night(at)) if with_circuit else None,
-        cuts=_cuts(columns.troubles, _CUTS),
+        cuts=cuts,
     )
 
 
-def _cabinet_cohort(making: Making, streets: Sequence[Street], cabinets: Cabinets) -> Cohort:
+def _cabinet_cohort(making: Making, streets: Sequence[Street], cabinets: Cabinets, cuts: Cuts) -> Cohort:
     format_ = streets[0].cabinet_format
     profile, interval = PROFILES["cabinet", format_], making.scenario.interval.cabinet
 
@@ -197,7 +205,7 @@ def _cabinet_cohort(making: Making, streets: Sequence[Street], cabinets: Cabinet
         keys=cabinets.keys,
         measure=signals.cabinet_signal(cabinets),
         row=row,
-        cuts=_cuts(cabinets.troubles, frozenset({"power_cut"})),
+        cuts=cuts,
         without=NOT_SAID.get(("cabinet", format_), frozenset()),
     )
 

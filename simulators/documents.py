@@ -13,7 +13,8 @@ from simulators.lighting import Lamps, lamp
 from simulators.local_time import DAY, HOUR, month_start
 from simulators.noise import Floats, keys_of
 from simulators.plots import Axis, Line, plot, steps
-from simulators.scenario import load_scenario, shipped_names
+from simulators.scenario import load_scenario
+from simulators.shipped import shipped_names
 from simulators.simulated_year import Figure, figures, simulate_particles
 from simulators.supply import Main, supply
 from simulators.water import Reach, water

@@ -1,6 +1,6 @@
 """Street lamps that do not exist: power by dimming, energy as its exact integral, and what a controller measures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from simulators.burning import Nights, power_share
 from simulators.local_time import FIRST, HOUR, local_hour
 from simulators.noise import Floats, Keys, derive, flicker, steady, wander
-from simulators.trouble import Trouble
+from simulators.trouble import NOTHING, Wrong
 
 Index = NDArray[np.int64]
 """Numbers of devices within their columns."""
@@ -38,27 +38,27 @@ class LampColumns:
     """Many lamps, and what is wrong with the few that have troubles."""
 
     lamps: Lamps
-    troubles: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
-    """By number; without overlaps (``untangle``)."""
+    wrong: Mapping[int, Wrong] = field(default_factory=dict)
+    """By number."""
 
     def each(self, at: Floats, index: Index, function: "LampFunction") -> Floats:
         """A function of each of these lamps at its moment, with its own troubles."""
-        found = function(at, self.lamps.select(index), ())
+        found = function(at, self.lamps.select(index), NOTHING)
         for number in self.troubled(index):
             rows = index == number
-            found[rows] = function(at[rows], self.lamps.select(index[rows]), self.troubles[number])
+            found[rows] = function(at[rows], self.lamps.select(index[rows]), self.wrong[number])
         return found
 
     def troubled(self, index: Index) -> list[int]:
         """Which of these lamps have troubles."""
-        if not self.troubles:
+        if not self.wrong:
             return []
-        known = np.fromiter(self.troubles, dtype=np.int64, count=len(self.troubles))
+        known = np.fromiter(self.wrong, dtype=np.int64, count=len(self.wrong))
         found: list[int] = np.intersect1d(index, known).tolist()
         return found
 
 
-LampFunction = Callable[[Floats, Lamps, Sequence[Trouble]], Floats]
+LampFunction = Callable[[Floats, Lamps, Wrong], Floats]
 
 STANDBY = 0.7
 """A dark driver's own consumption [W]. Chosen: 0.5 to 1 W are usual."""
@@ -83,54 +83,48 @@ def power_factor(share: Floats) -> Floats:
     return np.interp(share, (0.0, 0.02, 0.3, 0.5, 1.0), (0.35, 0.45, 0.75, 0.88, 0.955))
 
 
-def _inside(at: Floats, trouble: Trouble) -> NDArray[np.bool_]:
-    return (at >= trouble.start) & (at < trouble.stop)
-
-
-def lamp_power(at: Floats, lamps: Lamps, troubles: Sequence[Trouble] = ()) -> tuple[Floats, Floats]:
+def lamp_power(at: Floats, lamps: Lamps, wrong: Wrong = NOTHING) -> tuple[Floats, Floats]:
     """True power [W] and the level [%] that was asked for."""
     level = np.broadcast_to(lamps.nights.level(at), np.broadcast_shapes(at.shape, lamps.keys.shape)).copy()
     watts = tolerance(lamps) * lamps.rated * power_share(level)
     standby = np.full_like(watts, STANDBY)
-    first, last = at.min(), at.max()
-    for trouble in troubles:
-        if trouble.stop <= first or trouble.start > last:
-            continue
-        inside = _inside(at, trouble)
-        if trouble.kind == "lamp_out":
-            watts = np.where(inside, 0.0, watts)
-        elif trouble.kind == "day_burner":
-            stuck = tolerance(lamps) * lamps.rated * power_share(np.full(1, 100.0))
-            watts = np.where(inside & (level == 0.0), stuck, watts)
-        elif trouble.kind == "circuit_loss":
-            watts, standby = np.where(inside, 0.0, watts), np.where(inside, 0.0, standby)
+    if burns := wrong["day_burner"]:
+        stuck = tolerance(lamps) * lamps.rated * power_share(np.full(1, 100.0))
+        watts = np.where(burns.inside(at) & (level == 0.0), stuck, watts)
+    if out := wrong["lamp_out"]:
+        watts = np.where(out.inside(at), 0.0, watts)
+    if lost := wrong["circuit_loss"]:
+        watts, standby = (np.where(lost.inside(at), 0.0, some) for some in (watts, standby))
     return watts + standby, level
 
 
-def lamp_used(at: Floats, lamps: Lamps, troubles: Sequence[Trouble] = ()) -> Floats:
+def lamp_used(at: Floats, lamps: Lamps, wrong: Wrong = NOTHING) -> Floats:
     """The exact integral of ``lamp_power`` since ``FIRST`` [kW.h]."""
     nights, full = lamps.nights, tolerance(lamps) * lamps.rated
-    total = full * nights.seconds(at, "energy") + STANDBY * (at - FIRST)
-    for trouble in troubles:
-        if trouble.kind in {"lamp_out", "circuit_loss"}:
-            total = total - full * nights.during(at, trouble, "energy")
-        if trouble.kind == "circuit_loss":
-            total = total - STANDBY * (np.clip(at, trouble.start, trouble.stop) - trouble.start)
-        if trouble.kind == "day_burner":
-            by_day = np.clip(at, trouble.start, trouble.stop) - trouble.start
-            by_day = by_day - nights.during(at, trouble, "lit")
-            total = total + full * power_share(np.full(1, 100.0)) * by_day
+    total = full * nights.of_lamps(at) + STANDBY * (at - FIRST)
+    for kind in ("lamp_out", "circuit_loss"):
+        if dark := wrong[kind]:
+            total = total - full * dark.spent(at, nights.of_lamps, (id(nights), "energy"))
+    if lost := wrong["circuit_loss"]:
+        total = total - STANDBY * lost.spent(at, elapsed, (0, "time"))
+    if burns := wrong["day_burner"]:
+        by_day = burns.spent(at, elapsed, (0, "time")) - burns.spent(at, nights.lit, (id(nights), "lit"))
+        total = total + full * power_share(np.full(1, 100.0)) * by_day
     result: Floats = total / 3.6e6
     return result
 
 
-def lamp_energy(at: Floats, lamps: Lamps, troubles: Sequence[Trouble] = ()) -> Floats:
+def elapsed(at: Floats) -> Floats:
+    """Time itself, as a clock."""
+    return at
+
+
+def lamp_energy(at: Floats, lamps: Lamps, wrong: Wrong = NOTHING) -> Floats:
     """The controller's counter [kW.h]: it only rises, until the meter is replaced."""
-    counted = steady(derive(lamps.keys, "meter"), 0.0, 40.0) + lamp_used(at, lamps, troubles)
-    for trouble in troubles:
-        if trouble.kind == "meter_replaced":
-            since = lamp_used(at, lamps, troubles) - lamp_used(np.full(1, trouble.start), lamps, troubles)
-            counted = np.where(at >= trouble.start, since, counted)
+    used = lamp_used(at, lamps, wrong)
+    counted = steady(derive(lamps.keys, "meter"), 0.0, 40.0) + used
+    for start in () if wrong["meter_replaced"] is None else wrong["meter_replaced"].starts.tolist():
+        counted = np.where(at >= start, used - lamp_used(np.full(1, start), lamps, wrong), counted)
     return counted
 
 
@@ -139,26 +133,24 @@ def tolerance(lamps: Lamps) -> Floats:
     return steady(derive(lamps.keys, "tolerance"), 0.96, 1.04)
 
 
-def lamp(at: Floats, lamps: Lamps, air: Floats, troubles: Sequence[Trouble] = ()) -> dict[str, Floats]:
+def lamp(at: Floats, lamps: Lamps, air: Floats, wrong: Wrong = NOTHING) -> dict[str, Floats]:
     """What a lamp controller measures.
 
     Args:
         air: air temperature at these moments [Cel].
     """
-    watts, level = lamp_power(at, lamps, troubles)
+    watts, level = lamp_power(at, lamps, wrong)
     share = (watts - STANDBY) / lamps.rated
     measured = np.maximum(watts * (1.0 + 0.004 * flicker(at, derive(lamps.keys, "power"))), 0.0)
     volts = mains_voltage(at, lamps.circuit) - lamps.place * 4.0 * (level > 0.0)
     volts = volts + 0.3 * flicker(at, derive(lamps.keys, "volt"))
     factor = power_factor(share) + 0.004 * flicker(at, derive(lamps.keys, "factor"))
-    dead = np.zeros(measured.shape, dtype=np.bool_)
-    for trouble in troubles:
-        if trouble.kind == "lamp_out":
-            dead = dead | (_inside(at, trouble) & (level > 0.0))
+    out = wrong["lamp_out"]
+    dead = np.zeros(measured.shape) if out is None else np.where(out.inside(at) & (level > 0.0), 1.0, 0.0)
     gear = air + 24.0 * np.maximum(share, 0.0) + 0.3 * flicker(at, derive(lamps.keys, "gear"))
     return {
         "power": measured,
-        "energy": lamp_energy(at, lamps, troubles),
+        "energy": lamp_energy(at, lamps, wrong),
         "voltage": volts,
         "current": measured / (volts * factor),
         "power_factor": factor,
@@ -166,7 +158,7 @@ def lamp(at: Floats, lamps: Lamps, air: Floats, troubles: Sequence[Trouble] = ()
         "reactive_power": measured * np.sqrt(np.maximum(1.0 / factor**2 - 1.0, 0.0)),
         "dimming_level": level,
         "lamp_on": np.where(measured > 0.05 * lamps.rated, 1.0, 0.0),
-        "lamp_failure": np.where(dead, 1.0, 0.0),
+        "lamp_failure": dead,
         "operating_hours": lamps.nights.seconds(at, "lit") / HOUR,
         "control_gear_temperature": gear,
         "device_temperature": gear,

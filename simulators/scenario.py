@@ -1,7 +1,6 @@
 """A scenario: which devices stand where, how they speak and what goes wrong, as data in ``scenarios/*.toml``."""
 
 import tomllib
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from devices.fleet_row import DEVICE_ID
 from simulators.faults import Fault
+from simulators.shipped import shipped_names
 
 Name = Annotated[str, Field(pattern=DEVICE_ID)]
 Position = tuple[Annotated[float, Field(ge=-90, le=90)], Annotated[float, Field(ge=-180, le=180)]]
@@ -175,13 +175,6 @@ def parse_scenario(text: str, where: str) -> Scenario:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "scenario"
         raise ScenarioError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
-
-
-@cache
-def shipped_names() -> tuple[str, ...]:
-    """Names of the scenarios that come with the package."""
-    folder = resources.files("simulators") / "scenarios"
-    return tuple(sorted(e.name.removesuffix(".toml") for e in folder.iterdir() if e.name.endswith(".toml")))
 
 
 def load_scenario(name: str) -> Scenario:

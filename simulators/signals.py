@@ -68,7 +68,7 @@ def lamp_signal(columns: LampColumns, region: Keys, *, with_circuit: bool) -> Me
         found = lamp(at, columns.lamps.select(index), warm)
         for number in columns.troubled(index):
             rows = index == number
-            again = lamp(at[rows], columns.lamps.select(index[rows]), warm[rows], columns.troubles[number])
+            again = lamp(at[rows], columns.lamps.select(index[rows]), warm[rows], columns.wrong[number])
             for name, value in again.items():
                 found[name][rows] = value
         keys = columns.lamps.keys[index]

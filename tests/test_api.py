@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from devices.fleet_csv import FleetError, Problem
 from devices.fleet_row import FleetRow
+from devices.observation import Reason
 from devices.profile import Profile, parse_profile
 from devices.registry import Registry
 from devices.topics import ROOT
@@ -30,9 +31,11 @@ from gateway.api.live import MAX_WAITING, Listener, LiveFeed
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.series import DAY, MAX_SPAN, SECOND, bucket_seconds
 from gateway.api.server import ApiServer, create_app
+from gateway.line import redecode, replay
 from gateway.line.ledger import Totals
+from gateway.line.pending import Guess, Pending
 from gateway.line.pipeline import Tally
-from gateway.line.records import DeviceHour, LineTotals, RefusedRow, StoreTotals
+from gateway.line.records import DeviceHour, LineTotals, RefusedRow, Replays, StoreTotals
 from gateway.line.state import OFFLINE, ONLINE, State
 from gateway.metrics import METRICS
 from gateway.model import Point, StoreUnavailableError, Window
@@ -134,8 +137,47 @@ class FakeRecords:
     def refused_payload(self, number: int) -> tuple[RefusedRow, bytes, bool] | None:
         return next(((row, b"\xff\x00", row.id == 3) for row in self.rows if row.id == number), None)
 
+    def replayed(self) -> Replays:
+        return Replays(3, 1)
+
     def broker_lost(self) -> int:
         return 5
+
+
+class FakeMending:
+    """Answers as if three refused uplinks waited, and one job could be run."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def count(self, wanted: replay.Wanted) -> int:
+        self.asked.append(wanted)
+        return 3
+
+    def begin(self, wanted: redecode.Wanted) -> tuple[str, int]:
+        if wanted.devices == ("lamp-9",):
+            raise ValueError("no device 'lamp-9' in the fleet; see `village devices list`")
+        self.asked.append(wanted)
+        return "ab12", 7
+
+
+class FakeReplayer(FakeMending):
+    """See above."""
+
+    def step(self, wanted: replay.Wanted, after: int = 0) -> replay.Step:
+        if after == 99:
+            raise TimeoutError
+        self.asked.append((wanted, after))
+        return replay.Step(through=17, kept=2, refused=1, passed=3)
+
+
+class FakeRedecoder(FakeMending):
+    """See above."""
+
+    def step(self, token: str) -> redecode.Progress:
+        if token != "ab12":
+            raise redecode.UnknownJobError("begin again")
+        return redecode.Progress(True, 7, 7, 5, 5, 0, 0, 0)
 
 
 class FakeStore:
@@ -172,6 +214,7 @@ class Bench:
         self.store = FakeStore("commune")
         self.parts_health = [PartHealth("broker", "ok", "connected"), PartHealth("journal", "ok", "2 rows")]
         self.fleet_error: FleetError | None = None
+        self.replayer, self.redecoder = FakeReplayer(), FakeRedecoder()
         self.parts = ApiParts(
             settings=Api(),
             version="0.1.0",
@@ -180,10 +223,12 @@ class Bench:
             stores={"commune": self.store, "province": FakeStore("province")},
             health=lambda: self.parts_health,
             tally=Tally,
-            overloaded=lambda: 4,
             commune_name=lambda key: {"10642": "Xã Tứ Kỳ"}.get(key, key),
             backfill=self.backfill,
             reload=self.reload,
+            replayer=self.replayer,
+            redecoder=self.redecoder,
+            pending=self.pending,
             now=lambda: NOW,
         )
 
@@ -192,6 +237,11 @@ class Bench:
             raise RequestError("the first line says nothing")
         self.chunks.append(chunk)
         return {"done": len(chunk.splitlines()) - 1}
+
+    def pending(self, since: int, limit: int) -> list[Pending]:
+        guesses = (Guess("tasmota_meter_plug", 0.95), Guess("sonoff_pow_r2", 0.2))
+        found = Pending("plug_A1", "tasmota", "", "tele/plug_A1/SENSOR", 12, NOW - DAY, NOW - MINUTE, guesses)
+        return [found] if since < NOW else []
 
     def reload(self) -> Mapping[str, object]:
         if self.fleet_error is not None:
@@ -395,7 +445,7 @@ def test_the_ledger_says_whether_its_sums_hold(bench: Bench, client: TestClient)
         "totals": {"received": 12, "kept": 9, "refused": 2, "repeated": 1}, "holds": True,
         "lines": {"kept": 9, "stores": [{"store": "commune", "waiting": 2, "stored": 6, "rejected": 1,
                                          "oldest_waiting_at": "2026-05-28T20:26:35.123Z"}]},
-        "lost_at_broker": 5, "by_reason": {"unit": 1, "unknown_topic": 1}, "overloaded_qos0": 4,
+        "lost_at_broker": 5, "by_reason": {"unit": 1, "unknown_topic": 1},
     }  # fmt: skip
     bench.records.line_totals = LineTotals(10, [StoreTotals("commune", 2, 6, 1, 0)])
     assert asked(client, "/ledger")["holds"] is False
@@ -435,11 +485,12 @@ def test_metrics_are_the_table_and_the_ledgers_numbers(client: TestClient) -> No
         for family in families.values()
         for sample in family.samples
     }
-    assert values["village_uplinks_total", "kept"] == 9
+    # A counter never falls: what replays took still counts as it was at first.
+    assert [values["village_uplinks_total", what] for what in ("kept", "refused", "repeated")] == [6, 6, 0]
+    assert values["village_replayed_total",] == 4
     assert values["village_refused_kept", "unit"] == 1
     assert values["village_store_oldest_waiting_seconds", "commune"] == 5.0
     assert values["village_ledger_holds",] == 1
-    assert values["village_overload_lost_total",] == 4
     assert values["village_devices", "silent"] == 1
     assert values["village_part_state", "broker", "ok"] == 1
     assert values["village_part_state", "broker", "failing"] == 0
@@ -473,6 +524,68 @@ def test_the_fleet_is_read_anew_or_stays(bench: Bench, client: TestClient) -> No
     assert (bad.status_code, bad.json()["error"]["message"]) == (
         400, "fleet.csv: line 3: ph: no (and 1 more; see `village check`)",
     )  # fmt: skip
+
+
+# once more -------------------------------------------------------------------------------------------------------
+
+
+def test_refused_uplinks_are_replayed_in_steps(bench: Bench, client: TestClient) -> None:
+    """What is wanted goes to the replay as it was asked, and the step's sums come back."""
+    step = client.post(
+        "/refused/replay",
+        json={"since": NOW_TEXT, "reason": "unit", "device": "lamp-1", "ids": [7], "after": 3},
+    ).json()
+    assert step == {"through": 17, "kept": 2, "repeated": 0, "refused": 1, "cut": 0, "passed": 3}
+    since = NOW // 1_000_000 * 1_000_000
+    assert bench.replayer.asked == [(replay.Wanted(since, 2**63 - 1, Reason.UNIT, "lamp-1", (7,)), 3)]
+    assert client.post("/refused/replay/count", json={"until": NOW_TEXT}).json() == {"total": 3}
+    assert bench.replayer.asked[-1] == replay.Wanted(until=since)
+    late = client.post("/refused/replay", json={"after": 99})
+    assert (late.status_code, late.json()["error"]["code"]) == (503, "unavailable")
+
+
+def test_accepted_uplinks_are_decoded_again_in_steps(bench: Bench, client: TestClient) -> None:
+    """A job begins, is gone on with by its name, and is unknown after a restart."""
+    begun = client.post("/redecode", json={"devices": ["lamp-1", "lamp-2"], "since": "2026-05-01T00:00:00Z"})
+    assert begun.json() == {"job": "ab12", "total": 7}
+    (wanted,) = bench.redecoder.asked
+    assert isinstance(wanted, redecode.Wanted)
+    assert (wanted.devices, wanted.until) == (("lamp-1", "lamp-2"), NOW)
+    assert client.post("/redecode/ab12").json() == {
+        "done": True, "passed": 7, "total": 7, "uplinks": 5, "lines": 5, "refused": 0, "damaged": 0, "waiting": 0,
+    }  # fmt: skip
+    gone = client.post("/redecode/cd34")
+    assert (gone.status_code, gone.json()["error"]["message"]) == (404, "begin again")
+    unknown = client.post("/redecode", json={"devices": ["lamp-9"], "since": "2026-05-01T00:00:00Z"})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/refused/replay", {"reason": "spite"}, "reason: must be"),
+        ("/refused/replay", {"since": "yesterday"}, "since: write a time with its offset"),
+        ("/refused/replay", {"ids": [0]}, "0: must be greater than or equal to 1"),
+        ("/refused/replay", {"ids": [1] * 1001}, "ids: Tuple should have at most 1000 items"),
+        ("/refused/replay", {"all": True}, "all: Extra inputs are not permitted"),
+        ("/redecode", {"devices": [], "since": NOW_TEXT}, "devices: Tuple should have at least 1 item"),
+        ("/redecode", {"devices": ["lamp-1"]}, "since: Field required"),
+    ],
+)
+def test_a_bad_wish_is_one_line(client: TestClient, path: str, body: dict[str, object], said: str) -> None:
+    """Named by its key."""
+    refused = client.post(path, json=body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
+    assert refused.json()["error"]["message"].startswith(said)
+
+
+def test_senders_nobody_knows_are_listed_with_a_guess(client: TestClient) -> None:
+    """And how sure it is."""
+    (found,) = asked(client, "/pending")["items"]
+    assert (found["name"], found["source"], found["uplinks"], found["sureness"]) == ("plug_A1", "tasmota", 12, "sure")
+    assert found["guesses"][0] == {"profile": "tasmota_meter_plug", "score": 0.95}
+    assert found["last_at"] == "2026-05-28T20:25:40.123Z"
+    assert asked(client, "/pending", since="2030-01-01T00:00:00Z") == {"items": []}
 
 
 # bad questions --------------------------------------------------------------------------------------------------
@@ -561,7 +674,7 @@ def test_no_question_makes_the_api_fail(bench: Bench) -> None:
 
         ask()
         paths.append(operation.path)
-    assert len(paths) == 12
+    assert len(paths) == 13
 
 
 @pytest.mark.parametrize("path", ["/devices", "/health", "/metrics", "/live", "/refused/3"])

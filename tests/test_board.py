@@ -314,6 +314,19 @@ def test_lamps_by_day_are_judged_by_the_sun(open_board: Open) -> None:
     assert [day for day in DAYS if abs(sunset_on_page(page, day) - sunset_by_astral(day)) >= 120] == []
 
 
+def test_at_dawn_the_other_lamps_of_the_circuit_tell(open_board: Open) -> None:
+    """Before sunrise the sun says nothing: one dark lamp among burning ones is out, a dark street is not."""
+    devices = {device.device: device for device in village()}
+    dark = {"power": (0.2, 1), "lamp_on": (0.0, 1)}
+    devices["den-105"].values |= dark
+    for pole in range(1, 21):
+        devices[f"den-3{pole:02}"].values |= dark
+    page = open_board(list(devices.values()), moment=DAWN).ready()
+    expect(page.locator(".errand")).to_have_count(1)
+    expect(page.locator(".errand")).to_contain_text("Đèn cột 5, đường trục xã không sáng")
+
+
+DAWN = datetime(2025, 11, 19, 22, 40, tzinfo=UTC)
 DAYS = (date(2025, 3, 20), date(2025, 6, 21), date(2025, 9, 1), date(2025, 11, 20), date(2026, 1, 5))
 PLACE = (20.9762, 106.298)
 

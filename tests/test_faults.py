@@ -12,6 +12,7 @@ import pytest
 
 from devices.codecs import Context, native
 from devices.observation import RefusedError
+from devices.profile import shipped_profiles
 from simulators.faults import MEANING, DeviceKind, Fault, LinkKind, SensorKind, WorldKind, fault_keys
 from simulators.fleet import Fleet, build
 from simulators.link import Fate
@@ -45,6 +46,10 @@ position = [20.98, 106.29]
 """
 
 
+KINDS = {"lamp": "native_streetlight", "cabinet": "native_lamp_cabinet", "tap": "native_tap_water"}
+DECODERS = {kind: native.decoder(shipped_profiles()[profile]) for kind, profile in KINDS.items()}
+
+
 def fleet(*faults: str, seed: int = 1) -> Fleet:
     """Six lamps, a cabinet and a tap with these faults (bodies of ``[[fault]]``)."""
     plan = parse_scenario(PLACE + "".join(f"\n[[fault]]\n{fault}\n" for fault in faults), "test")
@@ -64,8 +69,9 @@ def sent(of: Fleet, hours: float, device: str = "", start: float = START) -> lis
 
 def decoded(uplink: Uplink) -> dict[str, float]:
     """The values a gateway reads from the bytes."""
-    profile = next(c.profile for c in fleet().cohorts if uplink.device in c.names)
-    message = native.decoder(profile)(uplink.note.payload, Context("up", ZoneInfo("Asia/Ho_Chi_Minh"), {}))
+    message = DECODERS[uplink.device.split("-")[0]](
+        uplink.note.payload, Context("up", ZoneInfo("Asia/Ho_Chi_Minh"), {})
+    )
     return {one.property: one.value for one in message.observations}
 
 

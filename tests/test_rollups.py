@@ -18,7 +18,8 @@ from gateway.analytics.columns import FleetTables, columns_of
 from gateway.analytics.energy import use
 from gateway.analytics.late_hours import LateHours
 from gateway.analytics.rollup_lines import stored_rows
-from gateway.analytics.rollups import Closed, Point, Rollups
+from gateway.analytics.rollup_parts import Closed, Point
+from gateway.analytics.rollups import Rollups
 from gateway.analytics.windows import DAY, HOUR, Rows, day_start
 from gateway.model import Reading
 

@@ -17,7 +17,7 @@ from simulators.noise import Floats, flicker, key_of, keys_of, normal, uniform, 
 from simulators.signals import DECIMALS, on_grid
 from simulators.simulated_year import figures
 from simulators.supply import Main, supply
-from simulators.trouble import Trouble, untangle
+from simulators.trouble import NOTHING, Trouble, Wrong, untangle
 from simulators.water import Reach, water
 
 REGION = keys_of(1, "region")
@@ -146,14 +146,15 @@ def test_a_lamp_burns_from_sunset_to_sunrise_and_is_dimmed_at_ten() -> None:
         (("lamp_out", 3.0, 9.0),),
         (("day_burner", 2.4, 5.0), ("lamp_out", 8.0, 9.0)),
         (("circuit_loss", 1.8, 2.2),),
+        (("lamp_out", 1.0, 6.0), ("circuit_loss", 2.8, 3.2), ("day_burner", 5.0, 8.0), ("lamp_out", 7.2, 7.4)),
     ],
 )
 def test_energy_is_the_integral_of_power_whatever_is_wrong(wrong: tuple[tuple[str, float, float], ...]) -> None:
     troubles = [Trouble(kind, START + begin * DAY, START + end * DAY) for kind, begin, end in wrong]
     step = 60.0
     at = np.arange(START, START + 12 * DAY, step)
-    energy = lamp_energy(at, lamps(), troubles)
-    power, _ = lamp_power(at + step / 2, lamps(), troubles)
+    energy = lamp_energy(at, lamps(), Wrong(untangle(troubles)))
+    power, _ = lamp_power(at + step / 2, lamps(), Wrong(untangle(troubles)))
     assert np.diff(energy).min() >= -1e-9
     assert abs((energy[-1] - energy[0]) / (power[:-1].sum() * step / 3.6e6) - 1.0) < 2e-3
 
@@ -161,18 +162,18 @@ def test_energy_is_the_integral_of_power_whatever_is_wrong(wrong: tuple[tuple[st
 def test_a_lamp_that_is_out_draws_standby_at_night_and_a_day_burner_full_power_at_noon() -> None:
     night, noon = START + 20 * HOUR, START + 12 * HOUR
     at = np.array([night, noon])
-    out = lamp(at, lamps(), np.array([28.0]), (Trouble("lamp_out", START, START + DAY),))
+    out = lamp(at, lamps(), np.array([28.0]), Wrong([Trouble("lamp_out", START, START + DAY)]))
     assert out["power"].round(1).tolist() == [0.7, 0.7]
     assert out["lamp_failure"].tolist() == [1.0, 0.0]
     assert out["dimming_level"].tolist() == [100.0, 0.0]
-    burns = lamp(at, lamps(), np.array([28.0]), (Trouble("day_burner", START, START + DAY),))
+    burns = lamp(at, lamps(), np.array([28.0]), Wrong([Trouble("day_burner", START, START + DAY)]))
     assert burns["power"][1] > 55.0
     assert burns["lamp_on"].tolist() == [1.0, 1.0]
 
 
 def test_a_replaced_meter_starts_at_nothing_and_goes_on_rising() -> None:
     at = np.array([START - 1.0, START, START + 5 * DAY])
-    energy = lamp_energy(at, lamps(), (Trouble("meter_replaced", START, float("inf")),))
+    energy = lamp_energy(at, lamps(), Wrong([Trouble("meter_replaced", START, float("inf"))]))
     assert energy[0] > 100.0
     assert energy[1] == 0.0
     assert 1.5 < energy[2] < 4.0
@@ -193,11 +194,10 @@ def cabinets(*troubles: Trouble) -> Cabinets:
     lost = [trouble for trouble in troubles if trouble.kind == "circuit_loss"]
     if lost:
         out = {number: untangle([*out.get(number, ()), *lost]) for number in range(6)}
-    columns = LampColumns(Lamps(keys, np.repeat(feeders, 6), place, 60.0 * twelve, 0.5 * twelve), out)
+    wrong = {number: Wrong(one) for number, one in out.items()}
+    columns = LampColumns(Lamps(keys, np.repeat(feeders, 6), place, 60.0 * twelve, 0.5 * twelve), wrong)
     count = np.array([6, 6], dtype=np.int64)
-    return Cabinets(
-        feeders, columns, np.array([0, 6], dtype=np.int64), count, REGION, {0: troubles} if troubles else {}
-    )
+    return Cabinets(feeders, columns, np.array([0, 6], dtype=np.int64), count, REGION, {0: Wrong(troubles)})
 
 
 def first(at: Floats, *troubles: Trouble) -> dict[str, Floats]:
@@ -210,7 +210,7 @@ def test_a_cabinet_is_the_sum_of_its_lamps_and_losses() -> None:
     lamp_sum = np.zeros(DAYS.shape)
     for number in range(6):
         one = columns.lamps.select(np.array([number], dtype=np.int64))
-        lamp_sum = lamp_sum + lamp_power(DAYS, one, columns.troubles.get(number, ()))[0]
+        lamp_sum = lamp_sum + lamp_power(DAYS, one, columns.wrong.get(number, NOTHING))[0]
     assert np.allclose(found["power"], 9.0 + 1.025 * lamp_sum, rtol=0.01)
     assert np.allclose(found["power_l1"] + found["power_l2"] + found["power_l3"], found["power"])
     burning = found["power"] > 200.0

@@ -20,11 +20,13 @@ from devices import standards
 from devices.fleet_csv import load_fleet
 from devices.profile import shipped_profiles
 from simulators.cohorts import along
-from simulators.commands import parse_broker, parse_moment, parse_span, register
+from simulators.commands import register
 from simulators.fleet import Fleet, build, write_csv
 from simulators.local_time import DAY, HOUR, month_start
+from simulators.options import parse_broker, parse_moment, parse_span
 from simulators.publisher import Broker, BrokerRefusedError, Note, Publisher, Speaker, publish_packet, text, varying
-from simulators.scenario import ScenarioError, load_scenario, parse_scenario, shipped_names
+from simulators.scenario import ScenarioError, load_scenario, parse_scenario
+from simulators.shipped import shipped_names
 from simulators.signals import DECIMALS
 from simulators.simulate import Pace, Progress, assignment, run, speakers
 from simulators.stream import Stream
@@ -68,7 +70,7 @@ def test_a_bad_scenario_is_one_line_with_file_and_key(body: str, words: str) -> 
 def test_a_scenario_shows_what_it_is_about(name: str) -> None:
     start = month_start((2026 - 1970) * 12 + {"straw_burning": 5, "salinity": 1}.get(name, 7)) + 9 * DAY
     plan = load_scenario(name)
-    uplinks = Stream(build(plan, plan.seed, start + 10 * DAY), start + 17 * HOUR).take(start + 21 * HOUR)
+    uplinks = Stream(build(plan, plan.seed, start + 10 * DAY), start + 18.5 * HOUR).take(start + 20 * HOUR)
     seen = {
         "storm": sum("outage" in u.kinds or "late" in u.kinds for u in uplinks) > 50,
         "outage": sum(u.kinds == ("outage",) for u in uplinks) > 500,
@@ -441,7 +443,7 @@ def test_the_command_writes_fleet_and_history(app: typer.Typer, tmp_path: Path) 
         (["commune", "--for", "2 parsecs"], "is not a span of time"),
         (["commune", "--broker", "localhost"], "write host:port"),
         (["commune", "--fleet-out", "/nowhere/at/all.csv"], "/nowhere/at/all.csv.part: No such file or directory"),
-        (["commune", "--ca-file", "/nowhere.pem"], "/nowhere.pem"),
+        (["commune", "--broker", "127.0.0.1:1", "--ca-file", "/nowhere.pem"], "/nowhere.pem"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_status_two(app: typer.Typer, arguments: list[str], words: str) -> None:

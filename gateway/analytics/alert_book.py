@@ -54,7 +54,7 @@ class Alert:
     """[ns UTC] of the newest value that was looked at."""
     cause: Key | None = None
     cause_at: int = 0
-    """[ns UTC] when the cause was last seen."""
+    """[ns UTC] when the cause ended; 0 while it lasts."""
     told: bool = False
     """People were told that it fires."""
     acknowledged_by: str = ""
@@ -116,10 +116,20 @@ class AlertBook:
     _changed: list[tuple[Alert, AlertState]] = field(default_factory=list)
     _gone: list[tuple[Alert, bool]] = field(default_factory=list)
     _untold: dict[Key, None] = field(default_factory=dict)
+    _explained: dict[Key, set[Key]] = field(default_factory=dict)
+    """Firing alerts nobody is told of, by the alert that explains them."""
+    _causes: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Causes as indexes of rules."""
+        codes = {rule.code: number for number, rule in enumerate(self.rules)}
+        self._causes = [[codes[code] for code in rule.causes if code in codes] for rule in self.rules]
 
     # conditions ----------------------------------------------------------------------------------------------
 
-    def beyond(self, key: Key, at: int, value: float, limit: float, hold: int = 0, *, fresh: bool = True) -> None:
+    def beyond(
+        self, key: Key, at: int, value: float, limit: float, hold: int = 0, *, fresh: bool = True, since: int = 0
+    ) -> None:
         """What the rule watches for is so.
 
         Args:
@@ -129,10 +139,11 @@ class AlertBook:
             limit: what it is compared with.
             hold: [ns] it has to be so for this long before it fires.
             fresh: it is news; what was so long ago may begin an alert, but only fresh values fire it.
+            since: [ns UTC] when it began, if that is known to be earlier.
         """
         alert = self.alerts.get(key)
         if alert is None:
-            alert = self.alerts[key] = Alert(key, at, AlertState.PENDING, at, value, limit, at)
+            alert = self.alerts[key] = Alert(key, since or at, AlertState.PENDING, at, value, limit, at)
             if hold > 0 or not fresh:
                 self._changed.append((alert, AlertState.PENDING))
         alert.value, alert.limit, alert.last_at = value, limit, max(at, alert.last_at)
@@ -147,6 +158,8 @@ class AlertBook:
         if alert is not None:
             alert.changed_at = at
             self._untold.pop(key, None)
+            if alert.cause is not None:
+                self._explained.get(alert.cause, set()).discard(key)
             self._gone.append((alert, alert.told))
 
     # people --------------------------------------------------------------------------------------------------
@@ -210,6 +223,9 @@ class AlertBook:
             change = self._change(alert, AlertState.RESOLVED, told and not self._is_silenced(alert.key, now))
             self.resolved.append(change)
             found.append(change)
+            for key in self._explained.pop(alert.key, ()):
+                self.alerts[key].cause_at = now
+                self._untold[key] = None
         told_now = {key for key in list(self._untold) if self._is_to_tell(self.alerts[key], now)}
         for alert, state in self._changed:
             if self.alerts.get(alert.key) is alert:  # otherwise it was resolved in the same breath, which is told above
@@ -226,12 +242,13 @@ class AlertBook:
         return found
 
     def _is_to_tell(self, alert: Alert, now: int) -> bool:
-        for code in self.rules[alert.key.rule].causes:
-            number = next(n for n, rule in enumerate(self.rules) if rule.code == code)
+        for number in self._causes[alert.key.rule]:
             for key in self.covers(alert.key, number):
                 other = self.alerts.get(key)
                 if other is not None and other.state is not AlertState.PENDING:
-                    alert.cause, alert.cause_at = key, now
+                    alert.cause, alert.cause_at = key, 0
+                    self._explained.setdefault(key, set()).add(alert.key)
+                    del self._untold[alert.key]
                     return False
         if alert.cause is not None:
             if now - alert.cause_at < self.grace(alert.key):
@@ -305,5 +322,5 @@ class AlertBook:
             )  # fmt: skip
             self.alerts[key] = alert
             if alert.state is AlertState.FIRING and not alert.told:
-                self._untold[key] = None
+                self._untold[key] = None  # with the next look it finds its cause again
         self.silences = [Silence(*silence) for silence in saved["silences"]]

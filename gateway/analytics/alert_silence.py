@@ -1,4 +1,4 @@
-"""Which devices are silent, by their own intervals, and which communes are; feeders that are cut by day are not expected."""
+"""Which devices are silent, by their own intervals, and which communes; a feeder that is cut by day is not expected."""
 
 from typing import Any
 
@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from devices.alert_rules import AlertRule
 from gateway.analytics.alert_book import MINUTE, AlertBook, Key
 from gateway.analytics.columns import FleetTables
+
+MOST_AT_ONCE = 5_000
+"""Devices that one look finds silent; the next one goes on, so that a dead province holds nothing up. Chosen."""
 
 Integers = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -62,10 +65,13 @@ class SilenceWatch:
         for number, rule in self._commune_rules:
             limit = _limit(tables, rule)
             due = (self.seen > 0) & (live_since <= now - limit)
+            missing = due & (silent_for > limit)
             asked = np.bincount(tables.commune[due], minlength=len(self._communes[number]))
-            quiet = np.bincount(tables.commune[due & (silent_for > limit)], minlength=len(asked))
+            quiet = np.bincount(tables.commune[missing], minlength=len(asked))
             share, least = rule.share or 1.0, rule.least_devices or 2
             begins = (asked >= least) & (quiet >= share * asked) & (not self._deaf)
+            for commune in np.flatnonzero(begins & ~self._communes[number]).tolist():
+                begins[commune] = self._is_more_than_a_circuit(missing & (tables.commune == commune))
             stays = self._communes[number] & ((asked == 0) | (quiet >= share * asked / 2))
             self._tell(number, "commune", self._communes[number], begins | stays, now, quiet, asked)
             self._communes[number] = begins | stays
@@ -77,6 +83,12 @@ class SilenceWatch:
             self._tell(number, "device", before, after, now, silent_for / MINUTE, limit / MINUTE)
             self._silent[number] = after
 
+    def _is_more_than_a_circuit(self, missing: Bools) -> bool:
+        """Silent devices of one group are that group's affair, even where the commune has no other."""
+        groups = self._tables.group[missing]
+        named = groups != self._tables.registry.groups.number.get("", -1)
+        return len(np.unique(groups[named])) + int((~named).sum()) > 1
+
     def _heard_at(self, number: int) -> Integers:
         known = np.full(self._tables.count, -1, np.int64)
         for key, alert in self._book.alerts.items():
@@ -87,9 +99,11 @@ class SilenceWatch:
     def _tell(
         self, number: int, scope: Any, before: Bools, after: Bools, now: int, value: NDArray[Any], limit: NDArray[Any]
     ) -> None:
-        for place in np.flatnonzero(after & ~before).tolist():
+        begun = np.flatnonzero(after & ~before)
+        after[begun[MOST_AT_ONCE:]] = False
+        for place in begun[:MOST_AT_ONCE].tolist():
             since = int(self.seen[place]) if scope == "device" else now
-            self._book.beyond(Key(number, scope, place), since, float(value[place]), float(limit[place]))
+            self._book.beyond(Key(number, scope, place), now, float(value[place]), float(limit[place]), since=since)
         for place in np.flatnonzero(before & ~after).tolist():
             self._book.within(Key(number, scope, place), now)
 

@@ -76,7 +76,10 @@ class ValueRules:
 
     def _judge(self, rule: _Rule, columns: Columns) -> None:
         height = columns.value * rule.sign
-        candidates = np.flatnonzero((height > rule.limit) | self._busy[rule.number][columns.device])
+        busy = self._busy[rule.number]
+        # A device that is beyond somewhere in this batch may be within again later in it.
+        busy[columns.device[height > rule.limit]] = True
+        candidates = np.flatnonzero(busy[columns.device])
         if len(candidates):
             order = candidates[np.argsort(columns.at[candidates], kind="stable")]
             fresh = self._is_fresh(columns)

@@ -39,6 +39,9 @@ def match(saved: bytes, tables: FleetTables) -> Match:
     Raises:
         ValueError, zlib.error: it is no signature.
     """
+    if saved == signature(tables):
+        devices, series = np.arange(tables.count), np.arange(tables.series_count)
+        return Match(devices, devices, series, series)
     registry = tables.registry
     known = {f"{profile.id} {len(profile.properties)}": number for number, profile in enumerate(registry.profiles)}
     here, there, first, at = [], [], [], 0
@@ -72,9 +75,13 @@ def load(columns: PackedColumns, saved: Mapping[str, bytes], here: Integers, the
     Raises:
         KeyError, ValueError, IndexError: a column is missing or does not fit.
     """
+    same = np.array_equal(here, there) and np.array_equal(here, np.arange(len(here)))
     for name, column in columns.items():
         old = np.frombuffer(saved[name], column.dtype).reshape(-1, *column.shape[1:])
-        column[here] = old[there]
+        if same and len(old) == len(column) == len(here):
+            column[:] = old
+        else:
+            column[here] = old[there]
 
 
 def to_parts(named: Mapping[str, bytes]) -> list[bytes]:

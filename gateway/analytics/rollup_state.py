@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.analytics.packed import Match, dump, from_parts, load, match, signature, to_parts
-from gateway.analytics.rollups import Pending, Rollups
+from gateway.analytics.rollup_parts import Pending
+from gateway.analytics.rollups import Rollups
 
 
 def snapshot(rollups: Rollups) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from gateway.analytics.columns import Columns, FleetTables
 from gateway.analytics.counters import Counters
 from gateway.analytics.late_hours import LateHours
 from gateway.analytics.rollup_lines import device_lines, scope_lines, window_start
+from gateway.analytics.rollup_parts import Closed, Pending, Point, RollupSource
 from gateway.analytics.rollup_scopes import Scopes, ScopeSums
 from gateway.analytics.windows import HOUR, Integers, Rows, Windows
 
@@ -23,50 +24,6 @@ SERIES_AT_ONCE = 10_000
 """Windows that one step closes, so that a full hour of 200,000 devices never holds the line up. Chosen."""
 DAYS_BACK = 31
 """Days that are read back at once for one device. Chosen."""
-
-Point = tuple[int, float, int]
-"""``observed_at`` [ns UTC], value, quality."""
-
-
-class RollupSource(Protocol):
-    """The store, as mending asks it."""
-
-    def readings(self, device: int, start: int, stop: int) -> Mapping[str, Sequence[Point]]:
-        """Every stored reading of a device with ``start <= time < stop`` [ns UTC], by property, oldest first."""
-        ...
-
-    def before(self, device: int, at: int) -> Mapping[str, Point]:
-        """The newest stored reading of each property of a device before ``at`` [ns UTC]; only counters are asked."""
-        ...
-
-    def after(self, device: int, at: int) -> Mapping[str, Point]:
-        """The oldest stored reading of each property of a device from ``at`` [ns UTC] on; only counters are asked."""
-        ...
-
-    def windows(self, commune: int, width: Width, start: int) -> Rows:
-        """The stored device windows of a commune that begin at ``start`` [ns UTC]."""
-        ...
-
-
-class Pending(NamedTuple):
-    """What a roll-up has still to do, as plain data with device indexes."""
-
-    finished: list[int]
-    """Newest hour and day that are written."""
-    late: list[tuple[int, int, int, int]]
-    next_hours: list[tuple[int, int]]
-    open_days: list[tuple[int, int]]
-    windows: list[tuple[str, int]]
-    """Windows whose groups, zones and communes are not written."""
-
-
-class Closed(NamedTuple):
-    """Device windows that closed, for who computes something from them."""
-
-    width: Width
-    rows: Rows
-    mended: bool
-    """They replace what was said of the same windows before."""
 
 
 class Rollups:
@@ -320,6 +277,10 @@ class Rollups:
         return w.summed(Rows.joined(parts))
 
     # out -----------------------------------------------------------------------------------------------------
+
+    def finished(self, width: Width) -> int:
+        """Number of the newest window of which everything is closed and written; -1: none."""
+        return self._finished[width]
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Packed columns by name for snapshots: one row a series, and one row a counter."""

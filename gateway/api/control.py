@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
 from devices.fleet_csv import FleetError
+from devices.profile import ProfileError
 from gateway.api.parts import Parts, RequestError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -47,7 +48,7 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-@router.post("/reload", summary="Read the fleet anew")
+@router.post("/reload", summary="Read the fleet and the device profiles anew")
 def reload(parts: Parts) -> Mapping[str, object]:
     """All or nothing: with a bad file, the fleet in use stays in use and the answer names the first bad row."""
     try:
@@ -55,3 +56,5 @@ def reload(parts: Parts) -> Mapping[str, object]:
     except FleetError as error:
         more = f" (and {len(error.lines) - 1} more; see `village check`)" if len(error.lines) > 1 else ""
         raise HTTPException(400, f"{error.lines[0]}{more}") from error
+    except ProfileError as error:
+        raise HTTPException(400, str(error)) from error

@@ -78,8 +78,12 @@ def measures(parts: ApiParts) -> Iterator[Measure]:
     totals, lines = records.totals(), records.lines()
     yield Measure("village_build_info", 1, (parts.version,))
     yield Measure("village_uplinks_received_total", totals.received)
-    for outcome in ("kept", "refused", "repeated"):
-        yield Measure("village_uplinks_total", getattr(totals, outcome), (outcome,))
+    # A counter must not fall: an uplink that a replay took stays counted as what it was at first.
+    moved = records.replayed()
+    at_first = (totals.kept - moved.kept, totals.refused + sum(moved), totals.repeated - moved.repeated)
+    for outcome, count in zip(("kept", "refused", "repeated"), at_first, strict=True):
+        yield Measure("village_uplinks_total", count, (outcome,))
+    yield Measure("village_replayed_total", sum(moved))
     yield Measure("village_ledger_holds", totals.holds and lines.holds)
     for reason, count in records.by_reason().items():
         yield Measure("village_refused_kept", count, (reason,))
@@ -97,7 +101,6 @@ def measures(parts: ApiParts) -> Iterator[Measure]:
         yield Measure("village_store_lines_stored_total", store.stored, name)
         yield Measure("village_store_lines_rejected_total", store.rejected, name)
     yield Measure("village_lost_at_broker_total", records.broker_lost())
-    yield Measure("village_overload_lost_total", parts.overloaded())
     for state, count in glance(parts.state(), now).counts().items():
         yield Measure("village_devices", count, (state,))
     for part in parts.health():
@@ -117,7 +120,6 @@ def ledger(parts: Parts) -> Ledger:
         lines=Lines(kept=lines.kept, stores=[_store(store) for store in lines.stores]),
         lost_at_broker=records.broker_lost(),
         by_reason=records.by_reason(),
-        overloaded_qos0=parts.overloaded(),
     )
 
 

@@ -7,9 +7,11 @@ from typing import Annotated, Literal, NamedTuple, Protocol
 
 from fastapi import Depends, Request
 
+from gateway.line import redecode, replay
 from gateway.line.ledger import Totals
+from gateway.line.pending import Pending
 from gateway.line.pipeline import Tally
-from gateway.line.records import DeviceHour, LineTotals, RefusedRow
+from gateway.line.records import DeviceHour, LineTotals, RefusedRow, Replays
 from gateway.line.state import State
 from gateway.model import Store
 from gateway.settings import Api
@@ -55,8 +57,36 @@ class Records(Protocol):
         """One refused uplink, its bytes, and whether they were cut."""
         ...
 
+    def replayed(self) -> Replays:
+        """How many uplinks were refused at first."""
+        ...
+
     def broker_lost(self) -> int:
         """Messages the broker said it had dropped after accepting them."""
+        ...
+
+
+class Replayer(Protocol):
+    """Takes refused uplinks through the line again; ``gateway.line.replay.Replayer`` is one."""
+
+    def count(self, wanted: replay.Wanted) -> int:
+        """How many rows a replay will look at."""
+        ...
+
+    def step(self, wanted: replay.Wanted, after: int = 0) -> replay.Step:
+        """Try the next of them."""
+        ...
+
+
+class Redecoder(Protocol):
+    """Decodes accepted uplinks again; ``gateway.line.redecode.Redecoder`` is one."""
+
+    def begin(self, wanted: redecode.Wanted) -> tuple[str, int]:
+        """Plan a job; returns its token and how many raw rows it will read."""
+        ...
+
+    def step(self, token: str) -> redecode.Progress:
+        """Decode the next uplinks."""
         ...
 
 
@@ -77,8 +107,6 @@ class ApiParts:
     """By name; series are read from the first unless the question names another."""
     health: Callable[[], Sequence[PartHealth]]
     tally: Callable[[], Tally]
-    overloaded: Callable[[], int]
-    """QoS 0 uplinks lost to overload."""
     commune_name: Callable[[str], str]
     """What people call a commune; the key itself where nobody knows better."""
     backfill: Callable[[bytes], Mapping[str, object]]
@@ -93,6 +121,10 @@ class ApiParts:
     Raises:
         FleetError: the file is bad, the old fleet stays in use.
     """
+    replayer: Replayer
+    redecoder: Redecoder
+    pending: Callable[[int, int], Sequence[Pending]]
+    """Senders nobody knows: since when [ns UTC], and at most how many."""
     now: Callable[[], int] = time.time_ns
     """Nanoseconds UTC."""
 

@@ -251,7 +251,6 @@ class Ledger(_Answer):
     lines: Lines
     lost_at_broker: int
     by_reason: dict[str, int]
-    overloaded_qos0: int
 
 
 class LedgerHour(LedgerTotals):

@@ -48,6 +48,7 @@ class RowQueue:
         """Accepted, but not yet on disk: must not be handed out again."""
         self._done: dict[str, set[int]] = {name: set() for name in stores}
         """Accepted, on disk as such, and still among the fresh rows in memory."""
+        self._damaged: set[int] = set()
 
     @property
     def store_numbers(self) -> list[int]:
@@ -117,7 +118,9 @@ class RowQueue:
                 text = zlib.decompress(packed)
             except zlib.error as error:
                 # It stays waiting, where it is seen and can be salvaged; the rows behind it must not wait too.
-                log.error("a journal row is damaged and cannot be delivered", row=number, error=str(error))  # noqa: TRY400
+                if number not in self._damaged:
+                    self._damaged.add(number)
+                    log.error("a journal row is damaged and cannot be delivered", row=number, error=str(error))  # noqa: TRY400
                 continue
             if rows and (lines + count > max_lines or size + len(text) > max_bytes):
                 break

@@ -95,7 +95,6 @@ class Pipeline:
             What has to be on disk before any of these uplinks is acknowledged, and what to tell devices afterwards.
         """
         work = _Work()
-        self.state.version += 1
         for uplink in uplinks:
             device = -1
             try:
@@ -108,6 +107,8 @@ class Pipeline:
                 log.exception("codec failed: a defect of the gateway, the uplink is kept", topic=uplink.topic)
                 detail = f"the gateway failed on it ({type(error).__name__}); kept for replay after an update"
                 self._refuse(uplink, device, RefusedError(Reason.DEFECT, detail), work)
+        # Last, so that whoever asks in the middle of a batch is told of all its devices by the next answer.
+        self.state.version += 1
         lines = "".join(work.lines).encode()
         return Batch(len(uplinks), lines, work.line_count, work.heard, work.refused, work.raw), work.told
 
@@ -206,7 +207,7 @@ class Pipeline:
         # A replay tells again what is no longer so.
         if uplink.received_at >= self.state.seen[device]:
             self.state.status[device] = ONLINE if online else OFFLINE
-            self.state.stamp[device] = self.state.version
+            self.state.stamp[device] = self.state.version + 1
         if not uplink.retained:
             tags = self._tags[self.registry.commune_of[device]] + self.registry.names[device]
             work.lines.append(f"device,{tags} online={int(online)},quality=1,clock=1 {uplink.received_at}\n")
@@ -238,7 +239,7 @@ class Pipeline:
         online: bool | None = None,
     ) -> None:
         if device >= 0:
-            self.state.stamp[device] = self.state.version
+            self.state.stamp[device] = self.state.version + 1
             sender = self._sender[device]
         else:
             sender = self.unknown_sender(uplink.topic)

@@ -253,7 +253,6 @@ def _is_wanted(job: _Job, uplink: Uplink) -> bool:
 
 def _renew_latest(hot: State, again: State) -> None:
     """Where a device's newest value is one that was decoded again, it is what people see from now on."""
-    hot.version += 1
     for own, name in enumerate(again.registry.names):
         device = hot.registry.index[name]
         first, own_first = hot.registry.first_series[device], again.registry.first_series[own]
@@ -262,7 +261,8 @@ def _renew_latest(hot: State, again: State) -> None:
             if again.quality[mended] and again.time[mended] == hot.time[series]:
                 for column in ("value", "before", "quality", "run"):
                     getattr(hot, column)[series] = getattr(again, column)[mended]
-                hot.stamp[device] = hot.version
+                hot.stamp[device] = hot.version + 1
+    hot.version += 1
 
 
 def _spans(lines: bytes) -> dict[str, tuple[int, int]]:

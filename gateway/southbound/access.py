@@ -14,9 +14,8 @@ PASSWORD_LETTERS = "23456789abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"  # 
 PASSWORD_LENGTH = 21
 """With 55 letters 121 bits."""
 MARK = "~"
-"""No device's name holds it: `lamp-017~2` is the second account of lamp-017, made by a rotation; `lamp-017~cert` the
-one its certificate names; `server~chirpstack` a network server's."""
-CERTIFICATE = "cert"
+"""No device's name holds it: `lamp-017~2` is the second account of lamp-017, made by a rotation; `lamp-017~c69a1b2c3`
+one that a certificate of it names; `server~chirpstack` a network server's."""
 
 
 class Issued(NamedTuple):
@@ -52,7 +51,7 @@ def device_of(username: str) -> str:
 
 
 def generation_of(username: str) -> int:
-    """How often the device's password was rotated; 0 for the account its certificate names."""
+    """Which of a device's passwords, counted from 1; 0 for an account that a certificate names."""
     mark = username.partition(MARK)[2]
     return int(mark) if mark.isdecimal() else 0 if mark else 1
 
@@ -92,21 +91,20 @@ def rotate(registry: Registry, device: int, known: Accounts, at: int, today: str
 
 
 def certify(registry: Registry, device: int, known: Accounts, at: int, today: str) -> Issued:
-    """The account that a device's certificate names; the password that comes with it is told to nobody.
+    """An account for a new certificate, with a name no other certificate ever had; its password is told to nobody.
 
-    Raises:
-        AccessError: it has one.
+    A certificate cannot be taken back from whoever holds it: what ends is the account it names.
     """
     name = registry.names[device]
-    username = f"{name}{MARK}{CERTIFICATE}"
+    username = f"{name}{MARK}c{at // 10**9:08x}"
     if username in known.clients:
-        raise AccessError(f"{name} has an account for its certificate already")
+        raise AccessError(f"{name} got a certificate this very second; try again")
     return _issue(name, username, known, device_rights(registry, device, at), today)
 
 
 def _issue(name: str, username: str, known: Accounts, rights: frozenset[Right], today: str) -> Issued:
-    # Of a certificate's account the broker makes the client id: the account's own name.
-    client_id = username if username.endswith(f"{MARK}{CERTIFICATE}") else name
+    # Where a certificate names the account, the broker makes the account's name the client id.
+    client_id = name if generation_of(username) else username
     role, password = device_role(name), new_password()
     found = known.roles.get(role)
     prepare = (
@@ -122,20 +120,29 @@ def _issue(name: str, username: str, known: Accounts, rights: frozenset[Right], 
 
 def passwords_of(device: str, known: Accounts) -> list[str]:
     """The accounts with which a device may come in by password, oldest first."""
-    own = [name for name in known.clients if device_of(name) == device and generation_of(name)]
-    return sorted((name for name in own if device_role(device) in known.clients[name].roles), key=generation_of)
+    return sorted((name for name in _accounts_of(device, known) if generation_of(name)), key=generation_of)
+
+
+def certificates_of(device: str, known: Accounts) -> list[str]:
+    """The accounts that certificates of a device name, oldest first: the name holds the time."""
+    return sorted(name for name in _accounts_of(device, known) if not generation_of(name))
+
+
+def _accounts_of(device: str, known: Accounts) -> list[str]:
+    role = device_role(device)
+    return [name for name, client in known.clients.items() if role in client.roles and device_of(name) == device]
 
 
 def retire(device: str, known: Accounts) -> list[Command]:
-    """End every account of a device but its newest.
+    """End every account of a device but the newest by password and the newest by certificate.
 
     Raises:
         AccessError: there is no older one.
     """
-    own = passwords_of(device, known)
-    if len(own) < 2:
+    old = [*passwords_of(device, known)[:-1], *certificates_of(device, known)[:-1]]
+    if not old:
         raise AccessError(f"{device} has no older account to end")
-    return [dynsec.drop_client(name) for name in own[:-1]]
+    return [dynsec.drop_client(name) for name in old]
 
 
 def revoke(device: str, known: Accounts) -> list[Command]:
@@ -144,8 +151,7 @@ def revoke(device: str, known: Accounts) -> list[Command]:
     Raises:
         AccessError: there is nothing to end.
     """
-    role = device_role(device)
-    own = [name for name, client in known.clients.items() if role in client.roles and device_of(name) == device]
+    role, own = device_role(device), _accounts_of(device, known)
     if not own and role not in known.roles:
         raise AccessError(f"{device} has no account")
     roles = [dynsec.drop_role(role)] if role in known.roles else []

@@ -148,7 +148,7 @@ class MqttEdge:
     def close(self) -> None:
         """Leave the broker; it keeps the session."""
         if self._connecting is not None:
-            self._connecting.join(6.0)
+            self._connecting.join(1.0)
         self._client.on_disconnect = None
         self._client.leave()
         self._wake_read.close()

@@ -1,7 +1,11 @@
 /** The devices of the commune on screen, kept current by the live stream, and the clock they are judged by. */
 
-import { condition, isCabinet, speaksAsCabinet, trusted } from "./condition.js";
+import { condition, isCabinet, isLamp, speaksAsCabinet, trusted } from "./condition.js";
 import { sky } from "./sun.js";
+
+/** Chosen: so many lamps of a circuit, and this share of them lit, say that the circuit is switched on. */
+const NEIGHBOURS = 3;
+const LIT_SHARE = 2 / 3;
 
 export class Fleet {
   /** `commune` is an item of /communes, `devices` the items of /devices. */
@@ -55,6 +59,19 @@ export class Fleet {
       if (!device.group || !isCabinet(device) || !speaksAsCabinet(device)) continue;
       // A door contact may hang in the same cabinet: the one that meters speaks for the group.
       if (!this.cabinets.has(device.group) || cabinetPower(device) !== null) this.cabinets.set(device.group, device);
+    }
+    if (this.sky !== null && !this.sky.night && !this.sky.day) this.judgeByNeighbours(now);
+  }
+
+  /** At dusk and dawn the sun does not tell whether lamps ought to burn; the other lamps of their circuit do. */
+  judgeByNeighbours(now) {
+    for (const group of this.groups().values()) {
+      const lamps = group.filter((device) => isLamp(device) && this.speaks(device));
+      const lit = lamps.filter((device) => this.conditionOf(device) === "lit").length;
+      if (lamps.length < NEIGHBOURS || lit < lamps.length * LIT_SHARE) continue;
+      for (const lamp of lamps) {
+        if (this.conditionOf(lamp) === "ok") this.conditions.set(lamp.device, condition(lamp, now, { ...this.sky, night: true }));
+      }
     }
   }
 

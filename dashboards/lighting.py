@@ -1,0 +1,322 @@
+"""Street lighting of a commune: where lamps are dark, which circuits burn, what it costs."""
+
+from dashboards import scales
+from dashboards.alert_tables import firing_by_rule
+from dashboards.board import HERE, Board, Row, commune_variable, link
+from dashboards.maps import map_options
+from dashboards.panels import BARS, Column, Link, Panel
+from dashboards.queries import COMMUNE, Query, Source, by_day, hours_and_days, last, select
+from dashboards.stats import POSITIONS
+from dashboards.texts import Say
+from devices.rollup_names import WORKING, Scope, Statistic, Width, field_name, measurement_name
+from devices.standards import shipped
+from devices.storage import Table
+from devices.vocabulary import Measurement
+
+LIGHT = Measurement.STREETLIGHT
+DAY = measurement_name(LIGHT, Scope.DEVICE, Width.DAY)
+GROUP_DAY = measurement_name(LIGHT, Scope.GROUP, Width.DAY)
+USED = field_name("energy", Statistic.INCREASE)
+CABINETS = "({})".format(
+    " OR ".join(
+        f'"{field_name(name, Statistic.MEAN)}" >= -1000000' for name in ("power_l1", "door_open", "leakage_current")
+    )
+)
+"""Lines of cabinets: only they measure one of these. Energy is counted there, and not again at the lamps behind them."""
+WORKING_LAMPS = (0.9, 0.97)
+"""Chosen: with 500 lamps the sixteenth dark one is a matter for the week, the fifty-first one for tonight."""
+
+
+def working(say: Say, *conditions: str) -> Panel:
+    """The share of lamps that burnt when they should."""
+    hour = measurement_name(LIGHT, Scope.COMMUNE, Width.HOUR)
+    return Panel(
+        "stat",
+        say("Tỷ lệ đèn hoạt động", "Lamps that work"),
+        say("Tỷ lệ đèn sáng đúng lúc cần sáng, giờ gần nhất.", "Share of lamps burning when they should, latest hour."),
+        (Query(select(f'mean("{WORKING}")', hour, *conditions, group="time(1h) fill(none)"), Source.ROLLUPS),),
+        scales.SHARE,
+        scales.more(*WORKING_LAMPS, say),
+        (link(say, "lighting", say("Xem đèn đường", "Street lighting"), *([HERE] if conditions else [])),),
+        say("Chưa có số liệu giờ nào", "No hour is complete yet"),
+        low=0.0,
+        high=1.0,
+        decimals=1,
+    )
+
+
+def day_before(say: Say, query: Query, title: str, description: str, unit: str, page: str = "lighting") -> Panel:
+    """One figure of the newest day that is over."""
+    return Panel(
+        "stat",
+        title,
+        description,
+        (query,),
+        unit,
+        scales.plain(say),
+        (link(say, page, say("Xem chi tiết", "Details")),),
+        say("Chưa hết ngày đầu tiên, hoặc chưa đặt mốc so sánh", "No day is over yet, or no baseline is set"),
+        columns=(Column("Time", hidden=True),),
+        time_from="3d",
+        decimals=0,
+    )
+
+
+def used(say: Say, *conditions: str) -> Panel:
+    """Energy of the newest day, metered at the cabinets."""
+    inner = select(f'last("{USED}") AS "x"', DAY, *conditions, CABINETS, group='"device"')
+    return day_before(
+        say,
+        Query(f'SELECT sum("x") AS "energy" FROM ({inner})', Source.ROLLUPS, table=True),
+        say("Điện chiếu sáng hôm qua", "Lighting energy yesterday"),
+        say("Điện các tuyến đèn đã dùng, đo tại tủ.", "What the circuits used, metered at the cabinets."),
+        "kwatth",
+    )
+
+
+def saved(say: Say, field: str, *conditions: str, page: str = "lighting") -> Panel:
+    """What was saved in the newest day against the baseline of the settings.
+
+    Args:
+        say: the language.
+        field: of ``LightingDay``.
+        conditions: on tags.
+        page: where to go on.
+    """
+    energy = shipped().energy
+    year, factor = energy.emission.factor(energy.emission.default_year)
+    price = energy.prices[-1]
+    title, how, unit = {
+        "saved_energy": (
+            say("Tiết kiệm hôm qua", "Saved yesterday"),
+            say("Mốc so sánh trong cài đặt trừ điện đo được.", "The baseline of the settings less what was metered."),
+            "kwatth",
+        ),
+        "saved_cost": (
+            say("Tiền điện giảm hôm qua", "Money saved yesterday"),
+            say(
+                f"Trước thuế, {price.vnd_per_kwh:g} đ/kWh từ {price.since}.",
+                f"Before tax, {price.vnd_per_kwh:g} VND/kWh since {price.since}.",
+            ),
+            scales.MONEY,
+        ),
+        "saved_co2": (
+            say("CO2 giảm hôm qua", "CO2 avoided yesterday"),
+            say(
+                f"Điện tiết kiệm nhân {factor:g} kg/kWh (lưới điện {year}).",
+                f"Saved energy times {factor:g} kg/kWh (grid of {year}).",
+            ),
+            "masskg",
+        ),
+    }[field]
+    inner = select(f'last("{field}") AS "x"', Table.LIGHTING_DAY, *conditions, group='"commune"')
+    query = Query(f'SELECT sum("x") AS "{field}" FROM ({inner})', Source.ROLLUPS, table=True)
+    return day_before(say, query, title, how, unit, page)
+
+
+def lamp_map(say: Say) -> Panel:
+    """Every lamp and cabinet by its state."""
+    names = scales.conditions(say)
+    device = Link(say("Mở thiết bị", "Open the device"), device_url(say))
+    return Panel(
+        "geomap",
+        say("Bản đồ thiết bị", "Map of devices"),
+        say(
+            "Mỗi chấm là một thiết bị; màu là tình trạng hiện nay.", "Each dot is a device, coloured by its state now."
+        ),
+        (Query(select(last("latitude", "longitude", "state"), Table.DEVICE, COMMUNE, group='"device"'), table=True),),
+        scales.COUNT,
+        scales.scale_of_names(names),
+        (link(say, "device", say("Xem một thiết bị", "One device"), HERE),),
+        say("Chưa thiết bị nào có tọa độ trong danh sách thiết bị", "No device has a position in the fleet"),
+        width=16,
+        height=14,
+        names=names,
+        columns=(
+            Column("device", say("Thiết bị", "Device")),
+            Column("state", say("Tình trạng", "State"), names=names),
+        ),
+        options=map_options("state"),
+        data_link=device,
+        time_from=POSITIONS,
+    )
+
+
+def device_url(say: Say) -> str:
+    """The page of the device in the row or under the pointer."""
+    return f"/d/{say.uid('device')}?${{__url_time_range}}&{HERE}&var-device=${{__data.fields.device}}"
+
+
+def circuits_lit(say: Say) -> Panel:
+    """Which share of each circuit's lamps burnt, hour by hour."""
+    hour = measurement_name(LIGHT, Scope.GROUP, Width.HOUR)
+    field = field_name("lamp_on", Statistic.MEAN)
+    scale = (
+        scales.Step(None, "#1F1F1F", say("tối", "dark")),
+        scales.Step(0.05, scales.ORANGE, say("sáng một phần", "partly lit")),
+        scales.Step(0.9, scales.YELLOW, say("sáng cả tuyến", "the whole circuit is lit")),
+    )
+    return Panel(
+        "state-timeline",
+        say("Tuyến đèn sáng theo giờ", "Circuits lit, by the hour"),
+        say(
+            "Tỷ lệ đèn sáng của từng tủ đèn trong mỗi giờ; ban ngày phải tối.",
+            "Share of lamps burning per cabinet and hour; by day it must be dark.",
+        ),
+        (
+            Query(
+                select(f'mean("{field}")', hour, COMMUNE, group='time(1h), "group" fill(none)'),
+                Source.ROLLUPS,
+                alias="$tag_group",
+            ),
+        ),
+        scales.SHARE,
+        scale,
+        (link(say, "commune", say("Về trang xã", "The commune"), HERE),),
+        say(
+            "Đèn không báo trạng thái bật tắt, hoặc chưa có tủ trong danh sách",
+            "The lamps do not say whether they burn",
+        ),
+        width=24,
+        height=8,
+        decimals=0,
+    )
+
+
+def board(say: Say) -> Board:
+    """The page."""
+    power = field_name("power", Statistic.MEAN)
+    volts = [field_name("voltage", statistic) for statistic in (Statistic.MIN, Statistic.MAX)]
+    detect = shipped().lighting.detect
+    nothing = say("Chưa hết ngày đầu tiên", "No day is over yet")
+    device = link(say, "device", say("Xem một thiết bị", "One device"), HERE)
+    lit = field_name("lamp_on", Statistic.MEAN)
+    voltage_scale = (
+        scales.Step(None, scales.RED, say("quá thấp", "too low")),
+        scales.Step(detect.low_volts, scales.GREEN, say("bình thường", "fine")),
+        scales.Step(detect.high_volts, scales.RED, say("quá cao", "too high")),
+    )
+
+    price, factor = shipped().energy.prices[-1].vnd_per_kwh, shipped().energy.emission
+
+    def daily(title: str, description: str, what: str, unit: str) -> Panel:
+        return Panel(
+            "timeseries",
+            title,
+            description,
+            (by_day(what, DAY, COMMUNE, CABINETS, by="device"),),
+            unit,
+            scales.plain(say),
+            (device,),
+            nothing,
+            width=12,
+            custom=BARS | {"stacking": {"group": "A", "mode": "normal"}},
+            time_from="30d",
+        )
+
+    return Board(
+        "lighting",
+        say("Đèn đường của xã", "Street lighting of a commune"),
+        say(
+            "Đèn nào hỏng, tuyến nào sáng, tốn bao nhiêu điện.", "Which lamps fail, which circuits burn, what it costs."
+        ),
+        (
+            Row(say("Hiện nay", "Now")),
+            working(say, COMMUNE).sized(6, 5),
+            used(say, COMMUNE).sized(6, 5),
+            saved(say, "saved_energy", COMMUNE).sized(6, 5),
+            saved(say, "saved_co2", COMMUNE).sized(6, 5),
+            lamp_map(say),
+            firing_by_rule(say, (LIGHT,), COMMUNE).sized(8, 14),
+            Row(say("Tuyến đèn", "Circuits")),
+            circuits_lit(say),
+            Panel(
+                "timeseries",
+                say("Điện áp theo tuyến", "Voltage by circuit"),
+                say("Điện áp thấp nhất và cao nhất tại đèn trong mỗi giờ.", "Least and greatest voltage at the lamps."),
+                hours_and_days(
+                    f'min("{volts[0]}") AS "min", max("{volts[1]}") AS "max"',
+                    LIGHT,
+                    Scope.GROUP,
+                    "$col",
+                    COMMUNE,
+                    by="group",
+                ),
+                "volt",
+                voltage_scale,
+                (device,),
+                say("Đèn không báo điện áp", "The lamps do not report it"),
+                width=12,
+                decimals=0,
+                custom={"thresholdsStyle": {"mode": "line"}},
+            ),
+            Panel(
+                "timeseries",
+                say("Công suất trung bình một đèn", "Mean power of a lamp"),
+                say(
+                    "Công suất trung bình mỗi thiết bị của tuyến, kể cả khi giảm sáng.",
+                    "Mean power per device of a circuit, dimming included.",
+                ),
+                hours_and_days(f'mean("{power}")', LIGHT, Scope.GROUP, "", COMMUNE, by="group"),
+                "watt",
+                scales.plain(say),
+                (device,),
+                say("Đèn không báo công suất", "The lamps do not report it"),
+                width=12,
+                decimals=0,
+            ),
+            Row(say("Điện năng và giờ sáng", "Energy and burning hours")),
+            daily(
+                say("Điện năng theo tủ", "Energy by cabinet"),
+                say("kWh mỗi ngày của từng tủ.", "kWh a day of each cabinet."),
+                f'sum("{USED}")',
+                "kwatth",
+            ),
+            daily(
+                say("Tiền điện theo tủ", "Cost by cabinet"),
+                say(f"Trước thuế, giá hiện hành {price:g} đ/kWh.", f"Before tax, at today's {price:g} VND/kWh."),
+                f'sum("{USED}") * {price:g}',
+                scales.MONEY,
+            ),
+            daily(
+                say("CO2 theo tủ", "CO2 by cabinet"),
+                say(
+                    f"Điện nhân hệ số {factor.factors[factor.default_year]:g} kg/kWh ({factor.source.document}).",
+                    f"Energy times {factor.factors[factor.default_year]:g} kg/kWh ({factor.source.document}).",
+                ),
+                f'sum("{USED}") * {factor.factors[factor.default_year]:g}',
+                "masskg",
+            ),
+            Panel(
+                "timeseries",
+                say("Giờ sáng mỗi ngày", "Burning hours a day"),
+                say(
+                    "Số giờ sáng trung bình của đèn, theo tủ; khoảng 11 giờ là bình thường.",
+                    "Mean burning hours of a lamp, by cabinet; about 11 are usual.",
+                ),
+                (by_day(f'mean("{lit}") * 24', GROUP_DAY, COMMUNE, by="group"),),
+                "h",
+                scales.plain(say),
+                (device,),
+                nothing,
+                width=12,
+                custom=BARS,
+                time_from="30d",
+            ),
+            Panel(
+                "timeseries",
+                say("Tỷ lệ đèn hoạt động", "Lamps that work, over time"),
+                say("Tỷ lệ đèn sáng đúng lúc theo từng giờ và từng ngày.", "Share of lamps burning when they should."),
+                hours_and_days(f'mean("{WORKING}")', LIGHT, Scope.COMMUNE, say("hoạt động", "working"), COMMUNE),
+                scales.SHARE,
+                scales.more(*WORKING_LAMPS, say),
+                (device,),
+                nothing,
+                width=12,
+                low=0.0,
+                high=1.0,
+            ),
+        ),
+        (commune_variable(say),),
+        alerts=(COMMUNE,),
+    )

@@ -1,0 +1,108 @@
+"""The lamps and cabinets of a fleet: who they are, which schedule they follow, on which circuit they hang."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.lighting_tables import Lighting
+from devices.profile import Profile
+from devices.vocabulary import Measurement
+from gateway.analytics.columns import FleetTables
+from gateway.analytics.index_csv import VIETNAM
+from gateway.analytics.sun import Plan
+
+Integers = NDArray[np.int64]
+
+PHASES = ("l1", "l2", "l3")
+CABINET_ONLY = {f"power_{phase}" for phase in PHASES} | {"leakage_current", "door_open"}
+"""What only a cabinet measures. A device with the name of its own group is a cabinet too."""
+SAME_PLACE = 0.05
+"""Degrees; the sun differs by seconds within, so such lamps share a plan."""
+
+
+def is_lighting(profile: Profile) -> bool:
+    """Whether devices of a profile draw lamp power and tell it."""
+    names = {entry.name for entry in profile.properties}
+    return profile.domain is Measurement.STREETLIGHT and bool(names & {"power", *(f"power_{p}" for p in PHASES)})
+
+
+class FleetLighting:
+    """Lamps and cabinets, numbered; circuits are the groups of the registry."""
+
+    def __init__(self, tables: FleetTables, lighting: Lighting) -> None:
+        registry = tables.registry
+        lights = np.array([is_lighting(profile) for profile in registry.profiles] or [False])
+        metering = np.array(
+            [bool(CABINET_ONLY & {e.name for e in profile.properties}) for profile in registry.profiles] or [False]
+        )
+        device = np.flatnonzero(lights[tables.profile]) if tables.count else np.empty(0, np.int64)
+        named = np.array([self._is_named_as_group(tables, int(number)) for number in device], np.bool_)
+        cabinet = metering[tables.profile[device]] | named
+        self.lamps = device[~cabinet]
+        """Device index of each lamp."""
+        self.cabinets = device[cabinet]
+        """Device index of each cabinet."""
+        self.lamp_of = _numbers(tables.count, self.lamps)
+        """Number of the lamp a device is; -1 if it is none."""
+        self.cabinet_of = _numbers(tables.count, self.cabinets)
+        """Number of the cabinet a device is; -1 if it is none."""
+        unnamed = registry.groups.number.get("", -1)
+        self.groups = len(registry.groups.texts)
+        self.lamp_group = np.where(tables.group[self.lamps] == unnamed, -1, tables.group[self.lamps])
+        """Circuit of each lamp; -1 if it hangs on none that is named."""
+        self.cabinet_group = np.where(tables.group[self.cabinets] == unnamed, -1, tables.group[self.cabinets])
+        self.lamps_of_group = self._members()
+        """Numbers of the lamps of each circuit that has a cabinet."""
+        self.plans: list[Plan] = []
+        numbers: dict[tuple[int, float, float], int] = {}
+        self._lighting = lighting
+        self.lamp_plan = self._planned(tables, self.lamps, numbers)
+        self.cabinet_plan = self._planned(tables, self.cabinets, numbers)
+
+    @staticmethod
+    def _is_named_as_group(tables: FleetTables, device: int) -> bool:
+        registry = tables.registry
+        group = registry.groups.texts[registry.group_of[device]].partition("/")[2]
+        return group == registry.names[device]
+
+    def _members(self) -> dict[int, Integers]:
+        wanted = set(self.cabinet_group.tolist()) - {-1}
+        order = np.argsort(self.lamp_group, kind="stable")
+        groups = self.lamp_group[order]
+        return {
+            group: order[np.searchsorted(groups, group) : np.searchsorted(groups, group, side="right")]
+            for group in wanted
+        }
+
+    def _planned(
+        self, tables: FleetTables, devices: Integers, numbers: dict[tuple[int, float, float], int]
+    ) -> NDArray[np.int32]:
+        """The plan of each device: its schedule at its place, or at the fleet's middle where it has none."""
+        registry, lighting = tables.registry, self._lighting
+        schedules: dict[tuple[int, int, int], int] = {}
+        found = np.zeros(len(devices), np.int32)
+        for place, device in enumerate(devices.tolist()):
+            where = (registry.commune_of[device], registry.zone_of[device], registry.group_of[device])
+            schedule = schedules.get(where)
+            if schedule is None:
+                group = registry.groups.texts[where[2]].partition("/")[2]
+                schedule = schedules[where] = lighting.schedule_of(
+                    registry.communes.texts[where[0]], registry.zones.texts[where[1]], group
+                )
+            latitude, longitude = registry.latitude[device], registry.longitude[device]
+            # NaN is not equal to itself; beyond the polar circles no schedule by the sun can be.
+            if latitude != latitude or longitude != longitude or abs(latitude) > 66:
+                latitude, longitude = lighting.place.latitude, lighting.place.longitude
+            key = (schedule, round(latitude / SAME_PLACE), round(longitude / SAME_PLACE))
+            number = numbers.get(key)
+            if number is None:
+                number = numbers[key] = len(self.plans)
+                middle = (key[1] * SAME_PLACE, key[2] * SAME_PLACE)
+                self.plans.append(Plan(lighting.schedules[schedule], *middle, VIETNAM))
+            found[place] = number
+        return found
+
+
+def _numbers(count: int, devices: Integers) -> Integers:
+    found = np.full(count, -1, np.int64)
+    found[devices] = np.arange(len(devices))
+    return found

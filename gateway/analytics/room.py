@@ -1,0 +1,128 @@
+"""The analytics room as the line sees it: committed readings in; alerts, roll-ups, indices out; state saved whole."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from devices.alert_rules import AlertState
+from devices.registry import Registry
+from devices.rollup_names import Width
+from devices.standards import Standards, shipped
+from gateway.analytics import rollup_state
+from gateway.analytics.alert_book import AlertChange
+from gateway.analytics.alert_texts import change_line, count_lines
+from gateway.analytics.alerts import Alerts
+from gateway.analytics.columns import Buffer, Columns, FleetTables
+from gateway.analytics.indices import Indices
+from gateway.analytics.packed import from_parts, to_parts
+from gateway.analytics.rollup_parts import RollupSource
+from gateway.analytics.rollups import Rollups
+from gateway.model import Reading
+
+COUNT_EVERY = 60_000_000_000
+"""How often the alerts of every commune are counted for the store [ns]."""
+
+
+class Written(NamedTuple):
+    """Finished line protocol, without newlines."""
+
+    raw: list[str]
+    """For the database of readings: measurements ``index`` and ``alert``."""
+    rollup: list[str]
+    """For the database of roll-ups."""
+
+
+class Analytics:
+    """Everything the gateway makes of readings. One thread; the caller asks it to look at the clock."""
+
+    def __init__(self, registry: Registry, now: int, standards: Standards | None = None) -> None:
+        """A room for a fleet, which begins to listen now [ns UTC]."""
+        standards = standards or shipped()
+        self.tables = FleetTables(registry)
+        self.alerts = Alerts(self.tables, now, standards)
+        self.indices = Indices(self.tables, self.alerts, standards)
+        self.rollups = Rollups(self.tables, self.alerts.streets.working, self.indices.closed)
+        self._news, self._old = Buffer(self._take), Buffer(self.rollups.take)
+        self._lines: list[str] = []
+        self._counted_at = 0
+
+    def observe(self, readings: Sequence[Reading], now: int) -> None:
+        """Committed readings, in the order of their commits. Cheap: they are looked at many at a time.
+
+        Args:
+            readings: of the line.
+            now: [ns UTC]; not used for judging, which goes by the readings' own times.
+        """
+        del now
+        self._news.add(readings)
+
+    def observe_old(self, readings: Sequence[Reading]) -> None:
+        """Committed readings from a file: they are summed and raise no alert."""
+        self._old.add(readings)
+
+    def _take(self, columns: Columns) -> None:
+        self.alerts.take(columns)
+        self.rollups.take(columns)
+
+    def tick(self, now: int) -> list[AlertChange]:
+        """Look at the clock: once a second or so.
+
+        Returns:
+            Every change of an alert, in order; those with ``notify`` are to be told to people.
+        """
+        self._news.flush()
+        self._old.flush()
+        self.rollups.tick(now)
+        self._lines += self.indices.tick(self.rollups.finished(Width.HOUR))
+        changes = self.alerts.tick(now)
+        self._lines += [change_line(change) for change in changes]
+        if now - self._counted_at >= COUNT_EVERY or now < self._counted_at:
+            self._counted_at = now
+            communes = self.tables.registry.communes.texts
+            self._lines += count_lines(self.alerts.book.current(), communes, now)
+        return changes
+
+    def written(self, now: int) -> Written:
+        """Lines to be committed to the journal, at most some thousands; ask again while there are any."""
+        lines, self._lines = self._lines, []
+        return Written(lines, self.rollups.lines(now))
+
+    def mend(self, source: RollupSource, stored_until: int) -> int:
+        """Read back what came late; see ``Rollups.mend``."""
+        return self.rollups.mend(source, stored_until)
+
+    def firing(self) -> list[AlertChange]:
+        """Alerts that are firing or acknowledged now."""
+        return [c for c in self.alerts.book.current() if c.state in (AlertState.FIRING, AlertState.ACKNOWLEDGED)]
+
+    def snapshot(self, *, rollups: bool = True) -> list[bytes]:
+        """Everything a new room needs to go on; hand out every line before.
+
+        Args:
+            rollups: with the sums of open windows, 75 bytes a series. They can be left out of a frequent snapshot:
+                whoever resumes without them marks every device from the start of the day on, and they are read back.
+        """
+        self._news.flush()
+        self._old.flush()
+        parts = {"indices": self.indices.snapshot()}
+        parts |= {f"alerts.{number}": part for number, part in enumerate(self.alerts.snapshot())}
+        if rollups:
+            parts |= {f"rollups.{number}": part for number, part in enumerate(rollup_state.snapshot(self.rollups))}
+        return to_parts(parts)
+
+    @classmethod
+    def resumed(
+        cls, registry: Registry, now: int, parts: Sequence[bytes], standards: Standards | None = None
+    ) -> "Analytics":
+        """A room that goes on from a snapshot, also of another fleet; an empty one where the snapshot cannot be used.
+
+        What the fleet said after the snapshot has to be marked: ``rollups.mark`` for each device that was heard since.
+        """
+        room = cls(registry, now, standards)
+        try:
+            saved = from_parts(parts)
+            alerts, sums = ([p for name, p in saved.items() if name.startswith(f"{w}.")] for w in ("alerts", "rollups"))
+            good = room.indices.restore(saved["indices"]) and room.alerts.restore(alerts)
+            good = good and (not sums or rollup_state.restore(room.rollups, sums))
+        except (ValueError, KeyError):
+            good = False
+        return room if good else cls(registry, now, standards)

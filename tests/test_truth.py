@@ -1,0 +1,143 @@
+"""The simulators' truth and the gateway agree, message by message: nothing lost, nothing invented, nothing twice."""
+
+import json
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.profile import shipped_profiles
+from devices.topics import VENDOR_SOURCES
+from devices.units import conversion
+from devices.vocabulary import VOCABULARY
+from simulators.fleet import Fleet, build, write_csv
+from simulators.formats import FORMATS
+from simulators.local_time import DAY, HOUR, month_start
+from simulators.publisher import Broker
+from simulators.scenario import load_scenario
+from simulators.simulate import Pace, run
+from simulators.truth import Truth
+from tests.gateway_process import EMBEDDED, GatewayProcess, await_that
+from tests.servers import Server
+
+AUGUST, JUNE, FEBRUARY = (month_start((2026 - 1970) * 12 + month) + 9 * DAY for month in (7, 5, 1))
+SCENARIOS = {
+    "commune": (AUGUST + 1.6 * HOUR, 20 * 60.0),
+    "district": (AUGUST + 19 * HOUR, 12 * 60.0),
+    "storm": (AUGUST + 18.5 * HOUR, 20 * 60.0),
+    "outage": (AUGUST + 4 * HOUR, 40 * 60.0),
+    "straw_burning": (JUNE + 19 * HOUR, 30 * 60.0),
+    "salinity": (FEBRUARY + 6 * HOUR, 30 * 60.0),
+    "blackout": (AUGUST + 19 * HOUR, 20 * 60.0),
+}
+"""When each begins, and for how many seconds."""
+FIVE_MINUTES, YEAR_2015 = 300 * 10**9, 1_420_070_400 * 10**9
+
+
+def simulated(name: str, broker: Server, folder: Path) -> tuple[Fleet, list[dict[str, Any]], dict[str, int]]:
+    """Run a scenario into a gateway; the fleet, the truth, and the ledger's totals once everything has arrived."""
+    plan = load_scenario(name)
+    start, seconds = SCENARIOS[name]
+    fleet = build(plan.model_copy(update={"connections": plan.connections or 4}), plan.seed, start + 30 * DAY)
+    write_csv(fleet, folder / "simulated.csv")
+    named = ", ".join(f'"{source}"' for source in VENDOR_SOURCES)
+    options = f"accept_simulated = true\nerror_replies = false\nsources = [{named}]"
+    csv = (folder / "simulated.csv").read_text("utf-8")
+    gateway = GatewayProcess(folder, broker.port, EMBEDDED, fleet=csv, gateway=options)
+    with gateway, Truth(folder / "truth.jsonl") as truth:
+        pace = Pace(start, start + seconds, 100_000.0)
+        last = run(fleet, Broker(broker.host, broker.port), pace, lambda: False, lambda now: None, "truth", truth)
+        assert last.acknowledged == last.sent
+        await_that("the gateway has everything", lambda: gateway.totals()["received"] >= last.sent)
+        await_that("the store has everything", lambda: gateway.ask("/ledger")["lines"]["stores"][0]["waiting"] == 0)
+        totals = gateway.totals()
+        assert gateway.ask("/ledger")["holds"]
+        assert gateway.stop() == 0
+    lines = [json.loads(line) for line in (folder / "truth.jsonl").read_text("utf-8").splitlines()]
+    return fleet, lines, totals
+
+
+def stored(folder: Path) -> Iterator[tuple[str, str, int, float]]:
+    """Every value in the embedded store: device, property, time [ns], value."""
+    (path,) = [file for file in folder.rglob("*.db") if "here" in str(file) or "store" in str(file)]
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+        tables = [row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE name LIKE 'point_%'")]
+        for table in tables:
+            columns = [row[1] for row in store.execute(f'PRAGMA table_info("{table}")')]
+            for column in [name for name in columns if name in VOCABULARY]:
+                question = f'SELECT s.device, p._time, p."{column}" FROM "{table}" p JOIN series s ON s.id = p._series'
+                for device, at, value in store.execute(f'{question} WHERE p."{column}" IS NOT NULL'):
+                    yield device, column, at, value
+
+
+def steps_of(fleet: Fleet) -> dict[tuple[str, str], float]:
+    """How coarse a format says a property: a step of the device's number, in the canonical unit."""
+    found = {}
+    for cohort in fleet.cohorts:
+        for entry in cohort.profile.properties:
+            rule = conversion(entry.name, entry.unit)
+            assert rule is not None
+            coarse = {"zigbee2mqtt": 1.0, "chirpstack": 1.0}.get(cohort.format, 0.0)
+            for name in cohort.names:
+                found[name, entry.name] = abs(entry.scale * rule.factor) * coarse
+    return found
+
+
+@pytest.mark.parametrize("name", list(SCENARIOS))
+def test_the_gateway_has_what_the_simulator_says(name: str, broker: Server, tmp_path: Path) -> None:
+    fleet, truth, totals = simulated(name, broker, tmp_path)
+    fates = Counter(line["fate"] for line in truth)
+    assert totals == {
+        "received": len(truth) - fates["lost"],
+        "kept": fates["kept"],
+        "refused": fates["refused"],
+        "repeated": fates["repeated"],
+    }
+    formats = {device: cohort.format for cohort in fleet.cohorts for device in cohort.names}
+    steps = steps_of(fleet)
+    exact: dict[tuple[str, str, int], float] = {}
+    untimed: Counter[tuple[str, str]] = Counter()
+    for line in truth:
+        if line["fate"] != "kept" or "values" not in line:
+            continue
+        at = nanoseconds(line.get("observed_at"))
+        for property_name, value in line["values"].items():
+            if at is not None and YEAR_2015 <= at <= time.time_ns() + FIVE_MINUTES:
+                exact[line["device"], property_name, at] = value
+            else:
+                untimed[line["device"], property_name] += 1
+    wrong = []
+    for device, property_name, at, value in stored(tmp_path):
+        if (device, property_name, at) in exact:
+            expected = exact.pop((device, property_name, at))
+            if abs(value - expected) > max(steps[device, property_name], 1e-6 * abs(expected), 1e-9):
+                wrong.append((device, property_name, at, value, expected))
+        elif untimed[device, property_name] > 0:
+            untimed[device, property_name] -= 1
+        elif not (property_name in {"rssi", "snr"} and formats[device] in {"chirpstack", "things_stack"}):
+            wrong.append((device, property_name, at, value, None))
+    assert wrong[:10] == []
+    assert list(exact.items())[:10] == []
+    assert [place for place, number in untimed.items() if number][:10] == []
+
+
+def nanoseconds(text: str | None) -> int | None:
+    """RFC 3339 as nanoseconds."""
+    if text is None:
+        return None
+    from devices.codecs import times
+    from zoneinfo import ZoneInfo
+
+    return times.instant(text, ZoneInfo("UTC"))[0]
+
+
+def test_every_scenario_but_the_province_is_compared() -> None:
+    from simulators.shipped import shipped_names
+
+    assert set(SCENARIOS) == set(shipped_names()) - {"province"}
+    assert set(FORMATS) and shipped_profiles()
