@@ -77,6 +77,23 @@ class Heard(NamedTuple):
     """What a status message said."""
 
 
+class Judged(NamedTuple):
+    """What one stored line holds, for those who make something of readings after the commit."""
+
+    device: int
+    """Index in the registry."""
+    at: int
+    """Time of the line [ns UTC]."""
+    received_at: int
+    properties: tuple[str, ...]
+    values: Sequence[float]
+    """Canonical units, in the order of the properties."""
+    flags: Sequence[int]
+    """``devices.quality.Quality`` of each."""
+    old: bool
+    """Read from a file: no news, nothing to alarm about."""
+
+
 class Batch(NamedTuple):
     """Everything one commit puts on disk."""
 
@@ -89,6 +106,8 @@ class Batch(NamedTuple):
     refused: Sequence[RefusedUplink]
     raw: Sequence[Uplink]
     """Accepted uplinks, to be kept for decoding again."""
+    judged: Sequence[Judged] = ()
+    """The readings of the lines; not part of what is on disk."""
 
 
 class Row(NamedTuple):

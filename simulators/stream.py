@@ -60,7 +60,9 @@ class Stream:
             if delayed is not None:
                 samples = part.faults.cohort.due(max(FIRST, start - HOUR - 1.0), start)
                 samples = samples.where(delayed[samples.device])
-                self._hold(uplink for uplink in _regular(part, samples) if uplink.at >= start)
+                # These were said in sessions that ended before this stream began.
+                before = part._replace(voice=Voice(part.faults.cohort))
+                self._hold(uplink for uplink in _regular(before, samples) if uplink.at >= start)
 
     def _hold(self, uplinks: Iterable[Uplink]) -> None:
         for uplink in uplinks:

@@ -10,6 +10,7 @@ class Template:
     """The line protocol of one set of properties, compiled once and filled by ``%``."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
+        self.names = tuple([slot.name for slot in slots])
         by_measurement: dict[str, list[int]] = {}
         for number, slot in enumerate(slots):
             by_measurement.setdefault(slot.measurement, []).append(number)

@@ -17,7 +17,7 @@ from gateway.line.journal import Journal, JournalFullError
 from gateway.line.pipeline import Pipeline, Told
 from gateway.line.replayed import Replayed
 from gateway.line.state import Saver
-from gateway.model import Batch, Uplink
+from gateway.model import Batch, Judged, Uplink
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +109,8 @@ class Line:
         self.failed: BaseException | None = None
         """What ended the thread, if it was not ``stop``: a bug."""
         self.on_end: Callable[[], None] = lambda: None
+        self.on_judged: Callable[[Sequence[Judged]], None] | None = None
+        """Is handed the readings of every batch once it is on disk; must be quick."""
 
     def start(self) -> None:
         """Begin."""
@@ -146,6 +148,8 @@ class Line:
         batch, told = self.pipeline.process(uplinks)
         if not self.commit(batch, notes):
             return None
+        if self.on_judged is not None and batch.judged:
+            self.on_judged(batch.judged)
         self._answer(told)
         return batch
 

@@ -16,7 +16,7 @@ from gateway.line.line_protocol import Templates
 from gateway.line.normalize import OWN_CLOCK, Placed, Plan, canonical, places
 from gateway.line.quality import judge
 from gateway.line.state import OFFLINE, ONLINE, UNSURE, State
-from gateway.model import Batch, Heard, Outcome, RefusedUplink, Uplink
+from gateway.model import Batch, Heard, Judged, Outcome, RefusedUplink, Uplink
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,8 @@ class Pipeline:
         # Last, so that whoever asks in the middle of a batch is told of all its devices by the next answer.
         self.state.version += 1
         lines = "".join(work.lines).encode()
-        return Batch(len(uplinks), lines, work.line_count, work.heard, work.refused, work.raw), work.told
+        batch = Batch(len(uplinks), lines, work.line_count, work.heard, work.refused, work.raw, work.judged)
+        return batch, work.told
 
     # one uplink ----------------------------------------------------------------------------------------------
 
@@ -201,6 +202,7 @@ class Pipeline:
         template = templates.of(slots)
         tags = self._tags[self.registry.commune_of[device]] + self.registry.names[device]
         work.lines.append(template.fill(tags, values, flags, clock, at))
+        work.judged.append(Judged(device, at, uplink.received_at, template.names, values, flags, uplink.backfill))
         work.line_count += template.line_count
 
     def _set_status(self, uplink: Uplink, device: int, online: bool, work: "_Work") -> None:
@@ -327,3 +329,4 @@ class _Work:
         self.refused: list[RefusedUplink] = []
         self.raw: list[Uplink] = []
         self.told: list[Told] = []
+        self.judged: list[Judged] = []

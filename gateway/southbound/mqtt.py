@@ -114,8 +114,7 @@ class MqttEdge:
         self._read()
         client.loop_misc()
         self._flush()
-        if client.socket() is not None:
-            self._polled_on = self._connection
+        self._polled_on = self._connection
         inbox, self._inbox = self._inbox, []
         return inbox
 
