@@ -1,5 +1,7 @@
 # The developer's commands. uv is used where it is installed, plain venv and pip elsewhere; both read the same lock files.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The newest Python that is supported and really runs (a name on the path may be an empty shim).
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 UV := $(shell command -v uv)
 
@@ -46,14 +48,14 @@ clean: ## forget the environment and everything built
 
 ifneq ($(UV),)
 define install
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed; set PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || uv venv -q --python "$(PYTHON)" .venv
 	@uv pip install -q --python $(BIN)/python -r $(1)
 	@uv pip install -q --python $(BIN)/python --no-deps -e .
 endef
 else
 define install
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "Python 3.11 to 3.13 is needed; set PYTHON=/path/to/python3.11"; exit 2; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed; set PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r $(1)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .

@@ -28,7 +28,8 @@ from gateway.backup_set import (
 from gateway.settings import Settings
 
 DISTRIBUTION = "smart-village-gateway"
-STATE = "data/state.bin"
+FIRST = ("data/state.bin", JOURNAL)
+"""Copied before everything else, in this order; see ``pieces``."""
 SQLITE_MAGIC = b"SQLite format 3\0"
 PAGES = 1000
 """SQLite pages copied between two looks at the progress. Chosen."""
@@ -82,8 +83,7 @@ def pieces(settings: Settings, config: Path, includes: Iterable[Path] = ()) -> l
     known: dict[Path, Piece] = {}
     for piece in found:
         known.setdefault(piece.source.resolve(), piece)
-    first = {STATE: 0, JOURNAL: 1}
-    return sorted(known.values(), key=lambda piece: first.get(piece.name, 2))
+    return sorted(known.values(), key=lambda piece: FIRST.index(piece.name) if piece.name in FIRST else len(FIRST))
 
 
 def _files_of(path: Path) -> Iterator[Path]:
@@ -98,6 +98,9 @@ def _files_of(path: Path) -> Iterator[Path]:
 def _is_database(path: Path) -> bool:
     if _ASIDE in path.name:
         return False
+    if path.with_name(f"{path.name}-wal").exists():
+        # One that was made this moment has nothing but its log yet.
+        return True
     try:
         with path.open("rb") as file:
             return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
@@ -135,14 +138,11 @@ def back_up(
         made_at = datetime.fromtimestamp(now(), UTC)
         partial = to / f".{_free_name(to, made_at)}.partial"
         partial.mkdir(mode=0o700)
-        total, done, entries = sum(piece.source.stat().st_size for piece in found), 0, []
-        for piece in found:
-            target = partial / piece.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _copy(piece, target, partial_progress(progress, piece.name, done, total))
-            entries.append(_entry(piece, target))
-            done += piece.source.stat().st_size
-        _write_manifest(partial, entries, made_at)
+        copier = _Copier(partial, sum(piece.source.stat().st_size for piece in found), progress)
+        copier.copy([piece for piece in found if piece.name in FIRST])
+        # Looked for anew: what the journal counts as delivered may lie in a store that was not there a moment ago.
+        copier.copy([piece for piece in pieces(settings, config, includes) if piece.name not in FIRST])
+        _write_manifest(partial, copier.entries, made_at)
         verify(partial, progress)
         final = to / partial.name.removeprefix(".").removesuffix(".partial")
         partial.rename(final)
@@ -188,14 +188,32 @@ def _free_name(to: Path, made_at: datetime) -> str:
     return name
 
 
-def _copy(piece: Piece, target: Path, progress: Callable[[int], None]) -> None:
-    if piece.is_database:
-        _copy_database(piece.source, target, progress)
-    else:
-        shutil.copyfile(piece.source, target)
-    target.chmod(0o600)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+class _Copier:
+    """Copies pieces into a folder, and keeps the list."""
+
+    def __init__(self, folder: Path, total: int, progress: Progress) -> None:
+        self._folder, self._total, self._progress = folder, total, progress
+        self._done = 0
+        self.entries: list[Entry] = []
+
+    def copy(self, found: Iterable[Piece]) -> None:
+        """Each piece, on disk."""
+        for piece in found:
+            target = self._folder / piece.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if piece.is_database:
+                step = partial_progress(self._progress, piece.name, self._done, self._total)
+                _copy_database(piece.source, target, step)
+            else:
+                shutil.copyfile(piece.source, target)
+            target.chmod(0o600)
+            with target.open("rb") as file:
+                os.fsync(file.fileno())
+            kind: Literal["database", "file"] = "database" if piece.is_database else "file"
+            entry = Entry(name=piece.name, size=target.stat().st_size, sha256=hash_of(target), kind=kind)
+            self.entries.append(entry)
+            self._done += entry.size
+            self._progress(piece.name, self._done, self._total)
 
 
 def _copy_database(source: Path, target: Path, progress: Callable[[int], None]) -> None:
@@ -210,11 +228,6 @@ def _copy_database(source: Path, target: Path, progress: Callable[[int], None]) 
             reader.backup(writer, pages=PAGES, progress=lambda _s, left, of: progress((of - left) * page))
             # Without a write-ahead log the copy is one file, and reading it changes nothing beside it.
             writer.execute("PRAGMA journal_mode = DELETE")
-
-
-def _entry(piece: Piece, target: Path) -> Entry:
-    kind: Literal["database", "file"] = "database" if piece.is_database else "file"
-    return Entry(name=piece.name, size=target.stat().st_size, sha256=hash_of(target), kind=kind)
 
 
 def _write_manifest(folder: Path, entries: Sequence[Entry], made_at: datetime) -> None:

@@ -108,6 +108,8 @@ class Batch(NamedTuple):
     """Accepted uplinks, to be kept for decoding again."""
     judged: Sequence[Judged] = ()
     """The readings of the lines; not part of what is on disk."""
+    again: Sequence[tuple[int, int]] = ()
+    """Device and time [ns UTC] of stored lines whose flags the batch overwrites; likewise."""
 
 
 class Row(NamedTuple):

@@ -1,8 +1,10 @@
 """A simulated week on a real InfluxDB, as the gateway writes it, and the simulator's truth beside it."""
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from itertools import takewhile
 from typing import NamedTuple
 
 from devices import alert_names
@@ -91,23 +93,28 @@ class Village:
         self._write(self._lighting())
 
     def _stretch(self, start: float, stop: float) -> None:
+        """Everything between two moments; the gateway looks at the clock every ten minutes."""
         stream, room = Stream(self.fleet, start), Analytics(self.registry, int(start) * NS)
         at, lines = start, list[str]()
+        waiting: deque[Sent] = deque()
         while at < stop:
             at = min(at + STEP, stop)
-            for batch, readings in self._take(stream.take(at)):
+            if stream.at < at:
+                waiting.extend(stream.take(min(at + DAY / 4, stop)))
+            came = [waiting.popleft() for _ in range(sum(1 for _ in takewhile(partial(_before, at), waiting)))]
+            for batch, readings in self._take(came):
                 lines.append(batch)
                 room.observe(readings, int(at) * NS)
             room.tick(int(at) * NS)
             lines += self._written(room, int(at) * NS)
             lines += self._gateway(int(at) * NS)
-            if len(lines) > 200:
+            if len(lines) > 20_000:
                 self._write(lines)
                 lines = []
-        room.tick(int(stop + HOUR) * NS)  # closes the last window; said to be a moment later for nobody
+        self.firing = room.firing()
+        room.tick(int(stop + HOUR) * NS)  # closes the last window; what it says of alerts an hour later is not written
         lines += [line for line in self._written(room, int(stop) * NS) if not line.startswith("alert,")]
         self._write(lines)
-        self.firing = room.firing()
 
     @staticmethod
     def _written(room: Analytics, now: int) -> Iterator[str]:
@@ -214,6 +221,10 @@ class Village:
         """The mean of a property of a device between two moments."""
         values = [one.values[name] for one in self.told(device, start, stop) if name in one.values]
         return sum(values) / len(values) if values else None
+
+
+def _before(at: float, sent: Sent) -> bool:
+    return sent.at < at
 
 
 def scenario_fleet(now: float) -> Fleet:

@@ -218,7 +218,7 @@ def test_sums_hold_at_any_moment(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=ask)
     reader.start()
-    for number in range(1, 401):
+    for number in range(1, 201):
         sender = journal.senders([f"lamp-{moments.randrange(5)}"])
         journal.append(make_batch(sender, lines=["m v=1"] * (number % 3), at=NOW + moments.randrange(3) * HOUR))
         committed[0] = number

@@ -28,15 +28,17 @@ from tests.servers import Server
 
 AUGUST, JUNE, FEBRUARY = (month_start((2026 - 1970) * 12 + month) + 9 * DAY for month in (7, 5, 1))
 SCENARIOS = {
-    "commune": (AUGUST + 1.6 * HOUR, 20 * 60.0),
-    "district": (AUGUST + 19 * HOUR, 12 * 60.0),
-    "storm": (AUGUST + 18.5 * HOUR, 20 * 60.0),
-    "outage": (AUGUST + 4 * HOUR, 40 * 60.0),
-    "straw_burning": (JUNE + 19 * HOUR, 30 * 60.0),
-    "salinity": (FEBRUARY + 6 * HOUR, 30 * 60.0),
-    "blackout": (AUGUST + 19 * HOUR, 20 * 60.0),
+    "commune": (AUGUST + 1.6 * HOUR, 15 * 60.0),
+    "district": (AUGUST + 19 * HOUR, 8 * 60.0),
+    "storm": (AUGUST + 18.5 * HOUR, 12 * 60.0),
+    "outage": (AUGUST + 4 * HOUR, 20 * 60.0),
+    "straw_burning": (JUNE + 19 * HOUR, 15 * 60.0),
+    "salinity": (FEBRUARY + 6 * HOUR, 15 * 60.0),
+    "blackout": (AUGUST + 19 * HOUR, 8 * 60.0),
 }
 """When each begins, and for how many seconds."""
+BY_THE_WAY = {"chirpstack": {"rssi", "snr"}, "things_stack": {"rssi", "snr"}, "sparkplug_b": {"online"}}
+"""What a gateway also stores: how the network heard the device, and that a birth means it is there."""
 FIVE_MINUTES, YEAR_2015 = 300 * 10**9, 1_420_070_400 * 10**9
 
 
@@ -84,8 +86,11 @@ def steps_of(fleet: Fleet) -> dict[tuple[str, str], float]:
             rule = conversion(entry.name, entry.unit)
             assert rule is not None
             coarse = {"zigbee2mqtt": 1.0, "chirpstack": 1.0}.get(cohort.format, 0.0)
+            step = abs(entry.scale * rule.factor) * coarse
+            if cohort.format == "tasmota" and entry.name == "power":
+                step = 0.21  # the sum of three rounded phases is not the rounded sum
             for name in cohort.names:
-                found[name, entry.name] = abs(entry.scale * rule.factor) * coarse
+                found[name, entry.name] = step
     return found
 
 
@@ -113,7 +118,7 @@ def test_the_gateway_has_what_the_simulator_says(name: str, broker: Server, tmp_
                 exact[line["device"], property_name, at] = value
             else:
                 untimed[line["device"], property_name] += 1
-    wrong = []
+    wrong: list[tuple[str, str, int, float, float | None]] = []
     for device, property_name, at, value in stored(tmp_path):
         if (device, property_name, at) in exact:
             expected = exact.pop((device, property_name, at))
@@ -121,7 +126,7 @@ def test_the_gateway_has_what_the_simulator_says(name: str, broker: Server, tmp_
                 wrong.append((device, property_name, at, value, expected))
         elif untimed[device, property_name] > 0:
             untimed[device, property_name] -= 1
-        elif not (property_name in {"rssi", "snr"} and formats[device] in {"chirpstack", "things_stack"}):
+        elif property_name not in BY_THE_WAY.get(formats[device], ()):
             wrong.append((device, property_name, at, value, None))
     assert wrong[:10] == []
     assert list(exact.items())[:10] == []
@@ -139,11 +144,10 @@ def as_heard(truth: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for line in truth:
         key = (line["device"], line.get("observed_at"), line.get("seq"))
-        if line["fate"] == "repeated" and key not in heard:
-            line = line | {"fate": "kept"}
-        if line["fate"] == "kept":
+        new = line["fate"] == "kept" or (line["fate"] == "repeated" and key not in heard)
+        if new:
             heard.add(key)
-        found.append(line)
+        found.append(line | {"fate": "kept"} if new else line)
     return found
 
 

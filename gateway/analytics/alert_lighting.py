@@ -25,6 +25,8 @@ STALE_INTERVALS = 3
 """A lamp not heard for so many intervals is taken to draw what it would, when a cabinet's lamps are summed. Chosen."""
 LEAST_PATIENCE = 2 * MINUTE
 """A circuit is not out before its lamps are silent for this long, however often they report. Chosen."""
+LEAST_HEARD = 0.8
+"""Share of a circuit's known lamps that must be heard before what it meters is compared with them. Chosen."""
 FOREVER = 2**62
 
 _POWER, _VOLTS, _LEVEL = PROPERTY_NUMBER["power"], PROPERTY_NUMBER["voltage"], PROPERTY_NUMBER["dimming_level"]
@@ -52,7 +54,8 @@ class StreetWatch:
         self._group_faults = {fault: np.zeros(self.fleet.groups, np.bool_) for fault in self._circuit_rules}
         self._lights = (self.fleet.lamp_of >= 0) | (self.fleet.cabinet_of >= 0)
         self._tolerance = int(lighting.detect.switching_minutes * MINUTE)
-        self._with_circuit = tables.with_circuit[self.fleet.lamps]
+        sizes = [len(self.fleet.lamps_of_group.get(int(group), ())) for group in self.fleet.cabinet_group]
+        self._has_lamps = np.array(sizes, np.int64) > 0
 
     # in ------------------------------------------------------------------------------------------------------
 
@@ -140,6 +143,9 @@ class StreetWatch:
         if lamps is None or not len(lamps):
             return
         heard = at - self.lamps.last_at[lamps] <= STALE_INTERVALS * self.lamps.interval[lamps]
+        known = self.lamps.last_at[lamps] > 0
+        if heard.sum() < LEAST_HEARD * known.sum():
+            return  # a part of the circuit is out or cannot be heard: nothing can be compared
         would = self.lamps.nominal[lamps] if lit else 0.0
         total = float(np.where(heard, self.lamps.power[lamps], would).sum())
         before = bool(self.theft.stolen[cabinet])
@@ -198,6 +204,8 @@ class StreetWatch:
     def _of_cabinets(self, fault: Fault) -> Bools:
         found = np.zeros(self.fleet.groups, np.bool_)
         having = ((self.cabinets.faults & np.uint8(fault)) > 0) & (self.fleet.cabinet_group >= 0)
+        if fault is Fault.DEGRADED:
+            having &= ~self._has_lamps  # lamps that speak for themselves say it better, and thieves do not disturb them
         found[self.fleet.cabinet_group[having]] = True
         return found
 

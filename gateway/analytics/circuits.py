@@ -123,6 +123,8 @@ class Theft:
         residual = metered - lamps * (1.0 + detect.cable_loss_share)
         usual, reports = float(self.usual[cabinet, night]), int(self.reports[cabinet, night])
         limit = max(detect.theft_watts, detect.theft_share * lamps)
+        if residual < -limit:
+            return Excess(0.0, limit)  # lamps cannot draw more than is metered: some of them are not known rightly
         excess = residual - usual
         if reports < LEARNING:
             self.usual[cabinet, night] = (usual * reports + residual) / (reports + 1)

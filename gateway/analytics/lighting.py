@@ -122,8 +122,8 @@ class LampBank:
             reports = reports.only(fresh)
             should, scheduled = should[fresh], scheduled[fresh]
         slot, at = reports.slot, reports.at
-        burning = self._is_burning(slot, reports.power)
         lit, dark = should == LIT, should == DARK
+        burning = self._is_burning(slot, reports.power, lit)
         gap = np.where(self.last_at[slot] > 0, at - self.last_at[slot], 0)
         known = (gap > 0) & (gap <= LONG_GAP * self.interval[slot])
         self._count_burning(slot, burning, gap, known)
@@ -140,8 +140,13 @@ class LampBank:
         changed = before != after
         return Changes(slot[changed], before[changed], after[changed])
 
-    def _is_burning(self, slot: Slots, power: Floats) -> Bools:
-        return power > np.maximum(self.detect.burning_watts, self.burning_share * self.nominal[slot])
+    def _is_burning(self, slot: Slots, power: Floats, lit: Bools) -> Bools:
+        nominal = self.nominal[slot]
+        burning: Bools = power > np.maximum(self.detect.burning_watts, self.burning_share * nominal)
+        if self.burning_share:
+            # How much a cabinet draws by day of itself is not known before its first night.
+            burning &= lit | (nominal > 0)
+        return burning
 
     def _count_burning(self, slot: Slots, burning: Bools, gap: Times, known: Bools) -> None:
         # Between an on and an off report it burnt half the time, on average.

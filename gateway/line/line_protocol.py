@@ -24,6 +24,13 @@ class Template:
             for measurement, numbers in by_measurement.items()
         ]
         self.single = self.parts[0][0] if len(self.parts) == 1 else ""
+        self.rated = [
+            (slots[number].position, [other for other, _ in fields])
+            for _, fields in self.parts
+            for number, _ in fields
+            if slots[number].rate
+        ]
+        """Properties whose rate of change is judged, each with the numbers of all slots on its line."""
 
     @property
     def line_count(self) -> int:

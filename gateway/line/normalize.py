@@ -92,9 +92,14 @@ class Plan:
             high=_or(entry.high, known.high),
             plausible_low=_or(entry.plausible_low, known.plausible_low),
             plausible_high=_or(entry.plausible_high, known.plausible_high),
-            rate=_or(entry.rate, known.rate),
+            rate=effective_rate(entry),
             flat_after=entry.flat_after,
         )
+
+
+def effective_rate(entry: ProfileProperty) -> float:
+    """Plausible change per minute of a property in this profile; 0 is not judged."""
+    return _or(entry.rate, VOCABULARY[entry.name].rate)
 
 
 def _or(own: float | None, general: float) -> float:

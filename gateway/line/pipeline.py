@@ -9,13 +9,14 @@ import structlog
 from devices.codecs import Context
 from devices.codecs.json_text import read_object
 from devices.observation import Message, Reason, RefusedError
-from devices.quality import Clock
+from devices.quality import Clock, Quality
 from devices.registry import Found, Registry
 from devices.topics import ROOT, STATUS, UP, Source
+from devices.vocabulary import VOCABULARY
 from gateway.line.line_protocol import Templates
 from gateway.line.normalize import OWN_CLOCK, Placed, Plan, canonical, places
 from gateway.line.quality import judge
-from gateway.line.state import OFFLINE, ONLINE, UNSURE, State
+from gateway.line.state import OFFLINE, ONLINE, UNSURE, Spike, State
 from gateway.model import Batch, Heard, Judged, Outcome, RefusedUplink, Uplink
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,7 @@ class Pipeline:
         # Last, so that whoever asks in the middle of a batch is told of all its devices by the next answer.
         self.state.version += 1
         lines = "".join(work.lines).encode()
-        batch = Batch(len(uplinks), lines, work.line_count, work.heard, work.refused, work.raw, work.judged)
+        batch = Batch(len(uplinks), lines, work.line_count, work.heard, work.refused, work.raw, work.judged, work.again)
         return batch, work.told
 
     # one uplink ----------------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ class Pipeline:
         for place in placed:
             # A retained value without a time of its own may be of any age: it is no new point.
             again = message.stale or (uplink.retained and place.clock not in OWN_CLOCK)
-            self._judge(place, uplink, device, templates, _Work() if again else work)
+            self._judge(place, uplink, device, templates, _Work(is_stored=False) if again else work)
             stale = stale or again
         self.tally.stale += stale
         if numbered:
@@ -204,6 +205,28 @@ class Pipeline:
         work.lines.append(template.fill(tags, values, flags, clock, at))
         work.judged.append(Judged(device, at, uplink.received_at, template.names, values, flags, uplink.backfill))
         work.line_count += template.line_count
+        if state.spikes:
+            self._judge_again(state.spikes, device, tags, work)
+            state.spikes = []
+        for position, numbers in template.rated:
+            state.line[first + position] = max([flags[number] for number in numbers]) if work.is_stored else 0
+
+    def _judge_again(self, spikes: Sequence[Spike], device: int, tags: str, work: "_Work") -> None:
+        """Overwrite the flags of stored values that the next ones have shown to be spikes."""
+        state, first = self.state, self.registry.first_series[device]
+        for at, measurement in sorted({(spike.at, spike.measurement) for spike in spikes}):
+            here = [spike for spike in spikes if spike.at == at and spike.measurement == measurement]
+            flags, worst = {spike.property: int(Quality.SUSPECT) for spike in here}, here[0].line
+            if worst == Quality.GOOD:
+                # A line that was all good has no flags of single properties; now it needs them all. What the device has
+                # not said since was not on it.
+                for position, entry in enumerate(self.registry.profile(device).properties):
+                    if VOCABULARY[entry.name].measurement is measurement and state.time[first + position] >= at:
+                        flags.setdefault(entry.name, int(Quality.GOOD))
+            each = ",".join(f"{name}_quality={flag}" for name, flag in flags.items())
+            work.lines.append(f"{measurement},{tags} quality={max(worst, Quality.SUSPECT):d},{each} {at}\n")
+            work.line_count += 1
+            work.again.append((device, at))
 
     def _set_status(self, uplink: Uplink, device: int, online: bool, work: "_Work") -> None:
         # A replay tells again what is no longer so.
@@ -322,7 +345,9 @@ class Pipeline:
 class _Work:
     """A batch in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_stored: bool = True) -> None:
+        self.is_stored = is_stored
+        """False for values that are only remembered as the latest."""
         self.lines: list[str] = []
         self.line_count = 0
         self.heard: list[Heard] = []
@@ -330,3 +355,4 @@ class _Work:
         self.raw: list[Uplink] = []
         self.told: list[Told] = []
         self.judged: list[Judged] = []
+        self.again: list[tuple[int, int]] = []

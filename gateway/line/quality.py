@@ -1,10 +1,15 @@
-"""Judges one value as it comes, in QARTOD's terms: gross range, plausible range, rate of change, flat line."""
+"""Judges one value as it comes, in QARTOD's terms: gross range, plausible range, rate of change, spike, flat line."""
 
 from gateway.line.normalize import MINUTE, Slot
-from gateway.line.state import State
+from gateway.line.state import Spike, State
 
 GOOD, SUSPECT, FAIL = 1, 3, 4
 """Plain integers of ``devices.quality.Quality``: an enum lookup per value would cost more than the judgement."""
+SPIKE_MINUTES = 3.0
+"""A value is a spike that leaves both its neighbours, to the same side, by more than is plausible in three minutes. Chosen
+between noise and what the rate of change lets pass where values are a quarter of an hour apart."""
+SPIKE_SPAN_MINUTES = 120.0
+"""Neighbours farther apart than this say nothing of what was between them. Chosen."""
 
 
 def judge(slot: Slot, value: float, at: int, state: State, series: int) -> int:
@@ -18,7 +23,7 @@ def judge(slot: Slot, value: float, at: int, state: State, series: int) -> int:
         series: index of the series.
 
     Returns:
-        1 GOOD, 3 SUSPECT or 4 FAIL.
+        1 GOOD, 3 SUSPECT or 4 FAIL. That the value before was a spike is put into ``state.spikes``.
     """
     if not slot.low <= value <= slot.high:
         flag = FAIL
@@ -32,24 +37,47 @@ def judge(slot: Slot, value: float, at: int, state: State, series: int) -> int:
     last, last_flag = state.value[series], state.quality[series]
     if last_flag and flag == GOOD:
         if slot.rate and at > before and last_flag != FAIL:
-            # Two values within a minute count as a minute apart: noise of one step is not a rate.
-            minutes = (at - before) / MINUTE if at - before > MINUTE else 1.0
-            if abs(value - last) > slot.rate * minutes:
-                flag = SUSPECT
+            flag = _judge_change(slot, value, at, state, series)
         if slot.flat_after and value == last and state.run[series] + 2 >= slot.flat_after:
             flag = SUSPECT
-    settle(value, at, flag, slot.flat_after, state, series)
+    settle(value, at, flag, slot.flat_after, slot.rate, state, series)
     return flag
 
 
-def settle(value: float, at: int, flag: int, flat_after: int, state: State, series: int) -> None:
+def _judge_change(slot: Slot, value: float, at: int, state: State, series: int) -> int:
+    """Rate of change and spike, for a value within its ranges that follows another one."""
+    rate = slot.rate
+    last, before, last_flag = state.value[series], state.time[series], state.quality[series]
+    # Two values within a minute count as a minute apart: noise of one step is not a rate.
+    minutes = (at - before) / MINUTE if at - before > MINUTE else 1.0
+    earlier, gap = state.before[series], state.gap[series]
+    is_near = 0 < gap and gap + minutes <= SPIKE_SPAN_MINUTES
+    if is_near and last_flag == GOOD:
+        rise, fall = last - earlier, last - value
+        if rise * fall > 0 and min(abs(rise), abs(fall)) > rate * SPIKE_MINUTES:
+            if state.line[series]:
+                state.spikes.append(Spike(slot.name, slot.measurement, before, state.line[series]))
+            last_flag = SUSPECT
+    if abs(value - last) <= rate * minutes:
+        return GOOD
+    # Back from a value that is itself suspect: the one before that tells what is plausible.
+    is_back = is_near and last_flag == SUSPECT and abs(value - earlier) <= rate * (gap + minutes)
+    return GOOD if is_back else SUSPECT
+
+
+def settle(value: float, at: int, flag: int, flat_after: int, rate: float, state: State, series: int) -> None:
     """Make a judged value, which is not older than the latest one, the series' latest."""
-    if state.quality[series]:
+    last_flag = state.quality[series]
+    if last_flag:
         last = state.value[series]
         if flat_after:
             state.run[series] = min(state.run[series] + 1, 65535) if value == last else 0
         if at > state.time[series]:
             state.before[series] = last
+            if rate:
+                # A failed value is no neighbour.
+                minutes = (at - state.time[series]) // MINUTE + 1
+                state.gap[series] = 0 if last_flag == FAIL else min(minutes, 65535)
     state.value[series] = value
     state.time[series] = at
     state.quality[series] = flag

@@ -7,7 +7,7 @@ import structlog
 from devices.quality import Clock
 from gateway.line.journal import Journal
 from gateway.line.line_protocol import Line, read_back
-from gateway.line.normalize import OWN_CLOCK
+from gateway.line.normalize import OWN_CLOCK, effective_rate
 from gateway.line.pipeline import Pipeline
 from gateway.line.quality import settle
 from gateway.line.state import UNSURE, State
@@ -37,6 +37,8 @@ def _take_line(state: State, line: Line) -> None:
     device = registry.index.get(line.device)
     if device is None:
         return
+    if "clock" not in line.fields:
+        return  # flags of a line that was judged again, which is no longer the latest
     clock = Clock(int(line.fields["clock"]))
     if clock in OWN_CLOCK:
         state.newest[device] = max(state.newest[device], line.at)
@@ -53,4 +55,5 @@ def _take_line(state: State, line: Line) -> None:
         if line.at < state.time[series]:
             continue
         flag = int(line.fields.get(f"{entry.name}_quality", worst))
-        settle(value, line.at, flag, entry.flat_after, state, series)
+        settle(value, line.at, flag, entry.flat_after, effective_rate(entry), state, series)
+        state.line[series] = int(worst)

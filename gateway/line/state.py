@@ -13,15 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from devices.registry import Registry
+from devices.vocabulary import Measurement
 
-MAGIC = b"VILLAGE1"
+MAGIC = b"VILLAGE2"
 RING = 64
 """A repeat is recognised within this many uplinks of a device."""
 UNSURE = 2**62
 """``newest`` of a device that has sent a time in the future: no time is later, so every uplink is looked up."""
 UNKNOWN, OFFLINE, ONLINE = 0, 1, 2
 
-_SERIES = (("value", "d"), ("before", "d"), ("time", "q"), ("quality", "B"), ("run", "H"))
+_SERIES = (
+    ("value", "d"), ("before", "d"), ("time", "q"), ("quality", "B"), ("run", "H"), ("gap", "H"), ("line", "B"),
+)  # fmt: skip
 _DEVICE = (("seen", "q"), ("newest", "q"), ("status", "B"), ("slot", "B"))
 
 
@@ -35,12 +38,28 @@ class Latest(NamedTuple):
     quality: int
 
 
+class Spike(NamedTuple):
+    """A stored value that the value after it has shown to be a spike."""
+
+    property: str
+    measurement: Measurement
+    at: int
+    """Nanoseconds UTC."""
+    line: int
+    """Worst flag of the line it is stored in."""
+
+
 class State:
     """What the gateway knows now. Written by the line's thread only; readers may be a commit behind."""
 
     value: "array[float]"
     before: "array[float]"
-    """The value before the latest one, for the spike test."""
+    """The value before the latest one."""
+    gap: "array[int]"
+    """Minutes from the value before to the latest one, rounded up; 0 where it is no neighbour to compare with."""
+    line: "array[int]"
+    """Worst flag of the line in which the latest value is stored, 0 where it is not; only of series whose rate of change
+    is judged."""
     time: "array[int]"
     quality: "array[int]"
     """0 where the series has never had a value."""
@@ -65,6 +84,8 @@ class State:
         self.stamp = array("Q", bytes(8 * len(registry)))
         """``version`` at which the device last changed."""
         self.version = 1
+        self.spikes: list[Spike] = []
+        """Found by the judge, and not written yet."""
 
     def latest(self, series: int) -> Latest | None:
         """The newest value of a series, or None if it never had one."""
