@@ -6,16 +6,19 @@ from dashboards import scales
 from dashboards.alert_tables import newest_rows, of_device
 from dashboards.board import HERE, Board, Row, Variable, commune_variable, device_variable, link
 from dashboards.panels import BARS, Column, Link, Panel, hide_time
-from dashboards.queries import COMMUNE, DEVICE, HOURS_DAYS, READINGS_DAYS, Query, Source, last, select
+from dashboards.queries import COMMUNE, DEVICE, HOURS_DAYS, READINGS_DAYS, Query, Source, ladder, last, select
 from dashboards.scales import Named
 from dashboards.texts import Say
-from devices.rollup_names import COMPLETENESS, Scope, Statistic, Width, measurement_name
+from devices.rollup_names import COMPLETENESS, QUALITY, Scope, Statistic, Width, measurement_name
 from devices.storage import LedgerHour, Table
 from devices.vocabulary import VOCABULARY
 
 THIS = (COMMUNE, DEVICE)
 DOMAINS = tuple(dict.fromkeys(entry.measurement for entry in VOCABULARY.values()))
 """Measurements that hold readings; a property is in one of them only."""
+SINCE_READINGS, BEFORE_HOURS = f"time >= now() - {READINGS_DAYS}d", f"time < now() - {HOURS_DAYS}d"
+SINCE_HOURS = (f"time >= now() - {HOURS_DAYS}d", f"time < now() - {READINGS_DAYS}d")
+"""What is asked of readings, of daily and of hourly roll-ups, as in ``queries.ladder``."""
 NOT_CHOSEN = {"latitude", "longitude", "online"}
 
 
@@ -54,15 +57,9 @@ def one_value(say: Say) -> Panel:
         what = ", ".join(
             f'{how}("{field}") AS "{how}"' for how, field in zip(("mean", "min", "max"), fields, strict=True)
         )
-        sources = ", ".join(f'"{place}"' for place in places)
-        where = " AND ".join((*THIS, "$timeFilter", *span))
-        return f"SELECT {what} FROM {sources} WHERE {where} GROUP BY time($__interval) fill({fill})"
-
-    def rolled(width: Width) -> list[str]:
-        return [measurement_name(domain, Scope.DEVICE, width) for domain in DOMAINS]
+        return everywhere(what, places, *span, group=f"time($__interval) fill({fill})")
 
     stored = [f"${{property}}_{statistic}" for statistic in (Statistic.MEAN, Statistic.MIN, Statistic.MAX)]
-    newer, older = f"now() - {READINGS_DAYS}d", f"now() - {HOURS_DAYS}d"
     return Panel(
         "timeseries",
         say("Một đại lượng theo thời gian: ${property:text}", "One property over time: ${property:text}"),
@@ -71,14 +68,14 @@ def one_value(say: Say) -> Panel:
             "Choose the property above; its unit is in its name. Readings for 7 days, before that hours (h) and days (d).",
         ),
         (
-            Query(rung(["${property}"] * 3, DOMAINS, f"time >= {newer}", fill="null"), alias="$col"),
+            Query(rung(["${property}"] * 3, DOMAINS, SINCE_READINGS, fill="null"), alias="$col"),
             Query(
-                rung(stored, rolled(Width.HOUR), f"time >= {older}", f"time < {newer}", fill="none"),
+                rung(stored, rolled(Width.HOUR), *SINCE_HOURS, fill="none"),
                 Source.ROLLUPS,
                 alias="$col (h)",
             ),
             Query(
-                rung(stored, rolled(Width.DAY), f"time < {older}", fill="none"),
+                rung(stored, rolled(Width.DAY), BEFORE_HOURS, fill="none"),
                 Source.ROLLUPS,
                 alias="$col (d)",
             ),
@@ -94,18 +91,27 @@ def one_value(say: Say) -> Panel:
     )
 
 
+def everywhere(what: str, places: Sequence[str], *span: str, group: str) -> str:
+    """A question about this device, asked of several measurements at once: it is in few of them."""
+    sources = ", ".join(f'"{place}"' for place in places)
+    where = " AND ".join((*THIS, "$timeFilter", *span))
+    return f"SELECT {what} FROM {sources} WHERE {where} GROUP BY {group}"
+
+
+def rolled(width: Width) -> list[str]:
+    """Roll-ups of the device, by what it measures."""
+    return [measurement_name(domain, Scope.DEVICE, width) for domain in DOMAINS]
+
+
 def timeline(
-    say: Say, title: str, description: str, field: str, names: Sequence[Named], links: tuple[Link, ...]
+    say: Say, title: str, description: str, queries: tuple[Query, ...], names: Sequence[Named], links: tuple[Link, ...]
 ) -> Panel:
-    """A number that stands for a word, over time, of all measurements of the device: the worst counts."""
-    sources = ", ".join(f'"{domain}"' for domain in DOMAINS)
-    where = " AND ".join((*THIS, "$timeFilter"))
-    text = f'SELECT max("{field}") FROM {sources} WHERE {where} GROUP BY time($__interval) fill(none)'
+    """A number that stands for a word, over time; the worst of each interval counts."""
     return Panel(
         "state-timeline",
         title,
         description,
-        (Query(text, alias="$measurement"),),
+        queries,
         scales.COUNT,
         scales.scale_of_names(names),
         links,
@@ -127,9 +133,34 @@ def board(say: Say) -> Board:
         "refused": say("từ chối", "refused"),
         "repeated": say("lặp", "repeated"),
     }
-    rolled = ", ".join(f'"{measurement_name(domain, Scope.DEVICE, Width.HOUR)}"' for domain in DOMAINS)
-    where = " AND ".join((*THIS, "$timeFilter"))
-    complete = f'SELECT max("{COMPLETENESS}") FROM {rolled} WHERE {where} GROUP BY time($__interval) fill(none)'
+    worst = f'max("{COMPLETENESS}")'
+    complete = (
+        Query(
+            everywhere(worst, rolled(Width.HOUR), SINCE_HOURS[0], group="time($__interval) fill(none)"),
+            Source.ROLLUPS,
+            alias="$measurement",
+        ),
+        Query(
+            everywhere(worst, rolled(Width.DAY), BEFORE_HOURS, group="time($__interval) fill(none)"),
+            Source.ROLLUPS,
+            alias="$measurement",
+        ),
+    )
+    flagged = tuple(
+        Query(
+            everywhere(f'max("{QUALITY}")', places, *span, group="time($__interval) fill(none)"),
+            source,
+            alias="$measurement",
+        )
+        for places, span, source in (
+            (DOMAINS, (SINCE_READINGS,), Source.READINGS),
+            (rolled(Width.HOUR), SINCE_HOURS, Source.ROLLUPS),
+            (rolled(Width.DAY), (BEFORE_HOURS,), Source.ROLLUPS),
+        )
+    )
+    timed = Query(
+        everywhere('max("clock")', DOMAINS, SINCE_READINGS, group="time($__interval) fill(none)"), alias="$measurement"
+    )
     states = scales.conditions(say)
 
     def radio(field: str) -> Panel:
@@ -137,12 +168,7 @@ def board(say: Say) -> Board:
             "timeseries",
             say.name(field),
             say("Số đo của chính thiết bị.", "What the device says of itself."),
-            (
-                Query(
-                    select(f'mean("{field}")', Table.DEVICE, *THIS, group="time($__interval) fill(null)"),
-                    alias=say.name(field),
-                ),
-            ),
+            ladder(field, say.name(field), *THIS),
             scales.unit_of(field),
             scales.plausible_scale(field, say),
             up,
@@ -184,7 +210,7 @@ def board(say: Say) -> Board:
                     "Tỷ lệ tin đã về so với số tin phải có, giờ gần nhất.",
                     "Share of the expected uplinks that came, latest hour.",
                 ),
-                (Query(complete.replace("time($__interval)", "time(1h)"), Source.ROLLUPS, alias="$measurement"),),
+                complete,
                 scales.SHARE,
                 scales.more(0.75, 0.9, say),
                 gateway,
@@ -221,7 +247,7 @@ def board(say: Say) -> Board:
                     "Đánh giá của cổng dữ liệu; số liệu đáng ngờ vẫn được giữ.",
                     "As the gateway judges it; doubtful data is kept.",
                 ),
-                "quality",
+                flagged,
                 scales.qualities(say),
                 up,
             ),
@@ -232,7 +258,7 @@ def board(say: Say) -> Board:
                     "Giờ của số đo lấy từ đâu; đồng hồ sai thì lấy giờ nhận tin.",
                     "Whose clock the times are from; a wrong one is not used.",
                 ),
-                "clock",
+                (timed,),
                 scales.clocks(say),
                 up,
             ),
@@ -265,7 +291,7 @@ def board(say: Say) -> Board:
                 "timeseries",
                 say("Mức đầy đủ theo giờ", "Completeness by the hour"),
                 say("Tỷ lệ tin đã về so với số tin phải có.", "Share of the expected uplinks that came."),
-                (Query(complete, Source.ROLLUPS, alias="$measurement"),),
+                complete,
                 scales.SHARE,
                 scales.more(0.75, 0.9, say),
                 gateway,

@@ -5,8 +5,8 @@ from dashboards.alert_tables import firing_by_rule
 from dashboards.board import HERE, Board, Row, commune_variable, link
 from dashboards.maps import map_options
 from dashboards.panels import BARS, Column, Link, Panel
-from dashboards.queries import COMMUNE, Query, Source, by_day, hours_and_days, last, select
-from dashboards.stats import POSITIONS
+from dashboards.queries import COMMUNE, HOURS_DAYS, Query, Source, by_day, hours_and_days, last, select
+from dashboards.stats import NEWEST_HOURS, POSITIONS
 from dashboards.texts import Say
 from devices.rollup_names import WORKING, Scope, Statistic, Width, field_name, measurement_name
 from devices.standards import shipped
@@ -34,7 +34,12 @@ def working(say: Say, *conditions: str) -> Panel:
         "stat",
         say("Tỷ lệ đèn hoạt động", "Lamps that work"),
         say("Tỷ lệ đèn sáng đúng lúc cần sáng, giờ gần nhất.", "Share of lamps burning when they should, latest hour."),
-        (Query(select(f'mean("{WORKING}")', hour, *conditions, group="time(1h) fill(none)"), Source.ROLLUPS),),
+        (
+            Query(
+                select(f'mean("{WORKING}")', hour, *conditions, group="time(1h) fill(none)"),
+                Source.ROLLUPS,
+            ),
+        ),
         scales.SHARE,
         scales.more(*WORKING_LAMPS, say),
         (link(say, "lighting", say("Xem đèn đường", "Street lighting"), *([HERE] if conditions else [])),),
@@ -42,6 +47,7 @@ def working(say: Say, *conditions: str) -> Panel:
         low=0.0,
         high=1.0,
         decimals=1,
+        time_from=NEWEST_HOURS,
     )
 
 
@@ -165,7 +171,13 @@ def circuits_lit(say: Say) -> Panel:
         ),
         (
             Query(
-                select(f'mean("{field}")', hour, COMMUNE, group='time(1h), "group" fill(none)'),
+                select(
+                    f'mean("{field}")',
+                    hour,
+                    COMMUNE,
+                    f"time >= now() - {HOURS_DAYS}d",
+                    group='time(1h), "group" fill(none)',
+                ),
                 Source.ROLLUPS,
                 alias="$tag_group",
             ),

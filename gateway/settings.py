@@ -105,9 +105,6 @@ class Gateway(_Part):
     """A longer payload is refused as `too_large`."""
     commit_wait_ms: Annotated[int, Field(ge=0, le=100)] = 0
     """How long a commit may wait for more messages. 0 is fastest; 20 to 100 spares an SD card."""
-    inbox_messages: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
-    """Messages that may wait in memory for their commit. Beyond it the gateway stops reading from the broker, which
-    then keeps them; only QoS 0 messages are lost, and those are counted."""
     error_replies: bool = True
     """Tell a device on its `error` topic why its message was refused."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -135,6 +135,18 @@ class Cohort:
             found["uptime"] = self._since_power(samples, found["uptime"])
         return {name: found[name] for name in self.properties if name in found}
 
+    def sequence(self, samples: Samples) -> Index:
+        """The uplinks' sequence numbers: they start at 0 after a power cut."""
+        found = samples.number.copy()
+        for has, cuts in self._cuts:
+            rows = np.flatnonzero(has[samples.device])
+            ends = np.array([cut.stop for cut in cuts])
+            last = np.searchsorted(ends, samples.at[rows], side="right") - 1
+            rows, last = rows[last >= 0], last[last >= 0]
+            first = np.ceil((ends[last] - self.phase[samples.device[rows]]) / self.interval).astype(np.int64)
+            found[rows] -= first
+        return found
+
     def _since_power(self, samples: Samples, uptime: Floats) -> Floats:
         """Seconds since the last start, which the end of a power cut is too."""
         for has, cuts in self._cuts:

@@ -35,7 +35,7 @@ MEANING: dict[str, str] = {
     "lamp_out": "the lamp does not burn; its controller draws standby and reports",
     "day_burner": "the lamp burns by day too",
     "circuit_loss": "the cabinet's feeder is dead; its lamps are silent",
-    "power_cut": "the device has no power: it is silent, its uptime starts again; a cabinet's lamps are dark",
+    "power_cut": "no power: silence, a cabinet's lamps are dark; then uptime and sequence number start again",
     "theft": "`size` watts are taken from the feeder while it is live",
     "leak": "`size` m3/h flow away, reached after three days",
     "meter_replaced": "the counter starts again at 0 when the spell begins",

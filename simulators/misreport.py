@@ -30,6 +30,8 @@ class Report(NamedTuple):
     observed_at: int | None
     """Nanoseconds UTC by the device's clock."""
     sequence: int | None
+    number: int = 0
+    """Of the sample, whatever the device counts."""
     kinds: tuple[str, ...] = ()
     """Faults that changed it or its way."""
 
@@ -59,7 +61,7 @@ def misreport(report: Report, met: Sequence[Met], earlier: Earlier) -> Report:
         elif fault.kind == "clock_ahead" and observed_at is not None:
             observed_at += round(spell.size * HOUR) * 1_000_000_000
         elif fault.kind == "reboot":
-            sequence = _rebooted(values, fault, spell, report.at, sequence, earlier)
+            sequence = _rebooted(values, fault, spell, report, sequence, earlier)
         elif fault.kind == "dead_battery":
             left = 1.0 - (report.at - spell.start) / (RUN_DOWN * (spell.stop - spell.start))
             for name in _BATTERY:
@@ -83,12 +85,12 @@ def _wrong(fault: Fault, spell: Spell, at: float, value: float, earlier: Earlier
 
 
 def _rebooted(
-    values: dict[str, float], fault: Fault, spell: Spell, at: float, sequence: int | None, earlier: Earlier
+    values: dict[str, float], fault: Fault, spell: Spell, report: Report, sequence: int | None, earlier: Earlier
 ) -> int | None:
     """Counters that are kept in memory only start again."""
     number, then = earlier(spell.start)
     if "uptime" in values:
-        values["uptime"] = min(values["uptime"], float(round(at - spell.start)))
+        values["uptime"] = min(values["uptime"], float(round(report.at - spell.start)))
     if fault.property in values and fault.property in then:
         values[fault.property] = round(max(values[fault.property] - then[fault.property], 0.0), 3)
-    return None if sequence is None else sequence - number - 1
+    return None if sequence is None else min(sequence, report.number - number - 1)

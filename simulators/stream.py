@@ -91,9 +91,10 @@ def _reports(cohort: Cohort, samples: Samples) -> Iterator[tuple[int, Report]]:
     if not samples.device.size:
         return
     records = cohort.records(samples, cohort.values(samples))
-    columns = (samples.device.tolist(), samples.number.tolist(), samples.at.tolist(), nanoseconds(samples.at), records)
-    for device, number, at, moment, record in zip(*columns, strict=True):
-        yield device, Report(at, record, moment, number)
+    numbers = (samples.number.tolist(), cohort.sequence(samples).tolist())
+    columns = (samples.device.tolist(), samples.at.tolist(), nanoseconds(samples.at), records)
+    for number, sequence, device, at, moment, record in zip(*numbers, *columns, strict=True):
+        yield device, Report(at, record, moment, sequence, number)
 
 
 def _regular(part: _Part, samples: Samples) -> Iterator[Uplink]:

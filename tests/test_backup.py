@@ -300,6 +300,22 @@ def test_two_backups_into_one_folder_do_not_meet(box: Path, tmp_path: Path) -> N
     assert names == ["village-19700101T000000Z", "village-19700101T000000Z-2"]
 
 
+def test_a_store_that_was_made_while_the_journal_was_copied_is_in_the_backup(box: Path, tmp_path: Path) -> None:
+    """A young store has nothing but its write-ahead log; what the journal counts as delivered may be in it already."""
+    settings = load_settings(box, {})
+    path = settings.gateway.data_dir / "young.db"
+    store = Embedded(name="young", path=path)
+
+    def meanwhile(what: str, _done: int, _of: int) -> None:
+        if what == "data/journal.db" and not path.exists():
+            store.write(b"streetlight,commune=10642,device=lamp-1 power=7 1795132801000000000\n")
+
+    made = back_up(settings, box, tmp_path / "usb", progress=meanwhile)
+    store.close()
+    assert {entry.name: entry.kind for entry in verify(made).files}["data/young.db"] == "database"
+    assert stored_times(made / "data/young.db") == {1795132801 * 10**9}
+
+
 def test_only_the_newest_are_kept(box: Path, tmp_path: Path) -> None:
     settings, usb = load_settings(box, {}), tmp_path / "usb"
     for second in range(4):

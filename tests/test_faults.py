@@ -301,6 +301,8 @@ def test_a_power_cut_silences_everything_and_starts_uptime_again() -> None:
         values = decoded(uplink)
         if "uptime" in values:
             assert values["uptime"] == pytest.approx(uplink.at - START - 21.5 * HOUR, abs=1.0)
+    first = {u.device: u.report.sequence for u in reversed(after)}
+    assert set(first.values()) == {0}
     energy = {u.device: decoded(u)["energy"] for u in after if "energy" in decoded(u)}
     dark = {u.device: decoded(u)["energy"] for u in sent(fleet(), 24) if "energy" in decoded(u)}
     assert all(dark[device] - energy[device] == pytest.approx(0.09, abs=0.02) for device in energy if "lamp" in device)

@@ -369,11 +369,11 @@ def test_theft_is_what_the_cabinet_meters_beyond_its_lamps_and_the_usual() -> No
             lamps = 2000.0 + source.normal(0, 10)
             theft.step(1, moment, lamps * 1.03 + 60 + stolen + source.normal(0, 15), lamps, lit=True)
             moment += EVERY
-            seen.append((phase, bool(theft.stolen[1])))
+            seen.append((phase, theft.stolen(1)))
     begun = [number for number, (_, found) in enumerate(seen) if found]
     assert begun[0] == 60 + 12
     assert [phase for phase, found in seen if found] == [1] * 48
-    assert not theft.stolen[0]
+    assert not theft.stolen(0)
 
 
 def test_a_slow_thief_does_not_become_usual() -> None:
@@ -384,7 +384,7 @@ def test_a_slow_thief_does_not_become_usual() -> None:
         theft.step(0, number * EVERY, 40.0, 40.0, lit=False)
     for number in range(400, 6000):
         excess = theft.step(0, number * EVERY, 2460.0, 2000.0, lit=True)
-    assert theft.stolen[0]
+    assert theft.stolen(0)
     assert excess.watts == pytest.approx(400, abs=1)
     assert excess.limit == 200
 

@@ -31,12 +31,20 @@ SCENARIOS = {
     "commune": (AUGUST + 1.6 * HOUR, 15 * 60.0),
     "district": (AUGUST + 19 * HOUR, 8 * 60.0),
     "storm": (AUGUST + 18.5 * HOUR, 12 * 60.0),
-    "outage": (AUGUST + 4 * HOUR, 20 * 60.0),
+    "outage": (AUGUST + 20 * HOUR, 20 * 60.0),
     "straw_burning": (JUNE + 19 * HOUR, 15 * 60.0),
     "salinity": (FEBRUARY + 6 * HOUR, 15 * 60.0),
-    "blackout": (AUGUST + 19 * HOUR, 8 * 60.0),
+    "blackout": (AUGUST + 8 * HOUR, 8 * 60.0),
 }
 """When each begins, and for how many seconds."""
+KINDS = {
+    "district": {"lost", "duplicated", "late", "reordered", "garbage", "reboot", "clock_ahead", "dead_battery"},
+    "storm": {"lost", "duplicated", "late"},
+    "outage": {"outage"},
+    "salinity": {"drift"},
+    "blackout": {"echo"},
+}
+"""Faults that happen in that time."""
 BY_THE_WAY = {"chirpstack": {"rssi", "snr"}, "things_stack": {"rssi", "snr"}, "sparkplug_b": {"online"}}
 """What a gateway also stores: how the network heard the device, and that a birth means it is there."""
 FIVE_MINUTES, YEAR_2015 = 300 * 10**9, 1_420_070_400 * 10**9
@@ -99,6 +107,7 @@ def test_the_gateway_has_what_the_simulator_says(name: str, broker: Server, tmp_
     fleet, said, totals = simulated(name, broker, tmp_path)
     truth = as_heard(said)
     fates = Counter(line["fate"] for line in truth)
+    assert KINDS.get(name, set()) <= {kind for line in truth for kind in line["kinds"]}
     assert totals == {
         "received": len(truth) - fates["lost"],
         "kept": fates["kept"],

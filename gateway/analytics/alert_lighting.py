@@ -148,14 +148,14 @@ class StreetWatch:
             return  # a part of the circuit is out or cannot be heard: nothing can be compared
         would = self.lamps.nominal[lamps] if lit else 0.0
         total = float(np.where(heard, self.lamps.power[lamps], would).sum())
-        before = bool(self.theft.stolen[cabinet])
+        before = self.theft.stolen(cabinet)
         excess = self.theft.step(cabinet, at, metered, total, lit=lit)
-        after = bool(self.theft.stolen[cabinet])
+        after = self.theft.stolen(cabinet)
         for number in self._theft_rules:
             key = Key(number, "group", int(self.fleet.cabinet_group[cabinet]))
-            if after:
-                self._book.beyond(key, at, excess.watts, excess.limit, since=int(self.theft.since[cabinet]))
-            elif before:
+            if after and excess.watts > excess.limit:
+                self._book.beyond(key, at, excess.watts, excess.limit, since=int(self.theft.since[cabinet].max()))
+            elif before and not after:
                 self._book.within(key, at)
 
     # now -----------------------------------------------------------------------------------------------------

@@ -105,9 +105,14 @@ class Theft:
         self.usual = np.zeros((count, 2))
         """[W] metered beyond the lamps when all is well, by day and by night: lamps without controller, controllers."""
         self.reports = np.zeros((count, 2), np.int32)
-        self.since = np.zeros(count, np.int64)
-        """[ns UTC] of the first suspicious report in a row; 0: none."""
-        self.stolen = np.zeros(count, np.bool_)
+        self.since = np.zeros((count, 2), np.int64)
+        """[ns UTC] of the first suspicious report in a row, by day and by night; 0: none."""
+        self.stolen_when = np.zeros((count, 2), np.bool_)
+
+    def stolen(self, cabinet: int) -> bool:
+        """Whether current is stolen. What is stolen by night is judged by night: a feeder that is dark by day proves
+        nothing."""
+        return bool(self.stolen_when[cabinet].any())
 
     def step(self, cabinet: int, at: int, metered: float, lamps: float, *, lit: bool) -> Excess:
         """Take one report of a cabinet into account; look at ``stolen`` afterwards.
@@ -131,16 +136,17 @@ class Theft:
             self.reports[cabinet, night] = reports + 1
             return Excess(0.0, limit)
         if excess > limit:
-            if self.since[cabinet] == 0:
-                self.since[cabinet] = at
-            self.stolen[cabinet] |= at - int(self.since[cabinet]) >= int(detect.theft_minutes * MINUTE)
+            if self.since[cabinet, night] == 0:
+                self.since[cabinet, night] = at
+            long = at - int(self.since[cabinet, night]) >= int(detect.theft_minutes * MINUTE)
+            self.stolen_when[cabinet, night] |= long
         elif excess < limit / 2:
-            self.since[cabinet] = 0
-            self.stolen[cabinet] = False
+            self.since[cabinet, night] = 0
+            self.stolen_when[cabinet, night] = False
         if excess <= limit:
             self.usual[cabinet, night] = usual + (FAST if excess < 0 else SLOW) * excess
         return Excess(excess, limit)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Every column by name, for snapshots."""
-        return {name: getattr(self, name) for name in ("usual", "reports", "since", "stolen")}
+        return {name: getattr(self, name) for name in ("usual", "reports", "since", "stolen_when")}

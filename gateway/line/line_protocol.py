@@ -24,13 +24,12 @@ class Template:
             for measurement, numbers in by_measurement.items()
         ]
         self.single = self.parts[0][0] if len(self.parts) == 1 else ""
-        self.rated = [
-            (slots[number].position, [other for other, _ in fields])
+        rated = [
+            ([number for number, _ in fields], [slots[number].position for number, _ in fields if slots[number].rate])
             for _, fields in self.parts
-            for number, _ in fields
-            if slots[number].rate
         ]
-        """Properties whose rate of change is judged, each with the numbers of all slots on its line."""
+        self.rated = [(numbers, positions) for numbers, positions in rated if positions]
+        """Of each line with properties whose rate of change is judged: numbers of all its slots, positions of those."""
 
     @property
     def line_count(self) -> int:

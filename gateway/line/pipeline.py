@@ -208,8 +208,11 @@ class Pipeline:
         if state.spikes:
             self._judge_again(state.spikes, device, tags, work)
             state.spikes = []
-        for position, numbers in template.rated:
-            state.line[first + position] = max([flags[number] for number in numbers]) if work.is_stored else 0
+        for numbers, positions in template.rated:
+            worst = max([flags[number] for number in numbers]) if work.is_stored else 0
+            for position in positions:
+                if state.time[first + position] == at:
+                    state.line[first + position] = worst
 
     def _judge_again(self, spikes: Sequence[Spike], device: int, tags: str, work: "_Work") -> None:
         """Overwrite the flags of stored values that the next ones have shown to be spikes."""

@@ -6,8 +6,8 @@ from gateway.line.state import Spike, State
 GOOD, SUSPECT, FAIL = 1, 3, 4
 """Plain integers of ``devices.quality.Quality``: an enum lookup per value would cost more than the judgement."""
 SPIKE_MINUTES = 3.0
-"""A value is a spike that leaves both its neighbours, to the same side, by more than is plausible in three minutes. Chosen
-between noise and what the rate of change lets pass where values are a quarter of an hour apart."""
+"""A value is a spike that leaves both its neighbours, to the same side, by more than is plausible in three minutes.
+Chosen between noise and what the rate of change lets pass where values are a quarter of an hour apart."""
 SPIKE_SPAN_MINUTES = 120.0
 """Neighbours farther apart than this say nothing of what was between them. Chosen."""
 
@@ -51,7 +51,7 @@ def _judge_change(slot: Slot, value: float, at: int, state: State, series: int) 
     # Two values within a minute count as a minute apart: noise of one step is not a rate.
     minutes = (at - before) / MINUTE if at - before > MINUTE else 1.0
     earlier, gap = state.before[series], state.gap[series]
-    is_near = 0 < gap and gap + minutes <= SPIKE_SPAN_MINUTES
+    is_near = gap > 0 and gap + minutes <= SPIKE_SPAN_MINUTES
     if is_near and last_flag == GOOD:
         rise, fall = last - earlier, last - value
         if rise * fall > 0 and min(abs(rise), abs(fall)) > rate * SPIKE_MINUTES:

@@ -55,5 +55,7 @@ def _take_line(state: State, line: Line) -> None:
         if line.at < state.time[series]:
             continue
         flag = int(line.fields.get(f"{entry.name}_quality", worst))
-        settle(value, line.at, flag, entry.flat_after, effective_rate(entry), state, series)
-        state.line[series] = int(worst)
+        rate = effective_rate(entry)
+        settle(value, line.at, flag, entry.flat_after, rate, state, series)
+        if rate:
+            state.line[series] = int(worst)

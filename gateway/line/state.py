@@ -58,8 +58,8 @@ class State:
     gap: "array[int]"
     """Minutes from the value before to the latest one, rounded up; 0 where it is no neighbour to compare with."""
     line: "array[int]"
-    """Worst flag of the line in which the latest value is stored, 0 where it is not; only of series whose rate of change
-    is judged."""
+    """Worst flag of the line in which the latest value is stored, 0 where it is not; only of series whose rate of
+    change is judged."""
     time: "array[int]"
     quality: "array[int]"
     """0 where the series has never had a value."""

@@ -1,0 +1,167 @@
+"""Broker, InfluxDB and gateway put together for one benchmark, and what is asked of them meanwhile."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests.bench.province import PROPERTIES, Province, name
+from tests.bench.sender import Order, sender
+from tests.gateway_process import GatewayProcess, await_that, influx_store
+from tests.servers import Server, influxdb1, influxql, mosquitto
+
+DATABASE = "village"
+BROKER = "max_inflight_messages 1000\nmax_queued_messages 0\nsys_interval 10"
+PATIENCE = 600.0
+"""Longest wait for anything [s]; a benchmark that hangs ends."""
+WARM_UP = 2000
+"""Messages before the clock starts: connections, templates and the journal's list of senders exist then."""
+
+
+class Gateway(GatewayProcess):
+    """``village run`` whose process can be looked at."""
+
+    @property
+    def process(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def await_connected(self) -> None:
+        """Return when it takes messages."""
+        await_that("the gateway has its broker", self._is_connected, PATIENCE)
+
+    def _is_connected(self) -> bool:
+        parts = {part["part"]: part["state"] for part in self.ask("/health")["parts"]}
+        return bool(parts["broker"] == "ok")
+
+
+class Influx:
+    """An InfluxDB 1.6.7 and the number of points it has stored, asked for next to nothing."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.http = urllib3.PoolManager(maxsize=2, retries=False)
+        self.write_url = f"{server.url}/write?db={DATABASE}"
+
+    def create(self) -> None:
+        """Make the database."""
+        influxql(self.server, f"CREATE DATABASE {DATABASE}")
+
+    def post(self, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Write one body."""
+        answer = self.http.request("POST", self.write_url, body=body, headers=headers)
+        if answer.status != 204:
+            raise RuntimeError(f"InfluxDB answers {answer.status}: {answer.data[:300]!r}")
+
+    def warm(self, province: Province) -> None:
+        """Every series exists, as it does on the second day: making an index entry costs more than a point."""
+        at = time.time_ns() - 60_000_000_000
+        fields = ",".join(f"{name}=1" for name in PROPERTIES)
+        lines = [
+            f"streetlight,commune={province.commune(device)},device={name(device)} {fields},quality=1,clock=0 {at}\n"
+            for device in range(province.devices)
+        ]
+        for first in range(0, len(lines), 5000):
+            self.post("".join(lines[first : first + 5000]).encode())
+
+    def stored(self) -> int:
+        """Points written since the server started, rewritten ones too."""
+        variables = json.loads(self.http.request("GET", f"{self.server.url}/debug/vars").data)
+        return sum(int(part["values"]["pointsWrittenOK"]) for part in variables.values() if part.get("name") == "httpd")
+
+    def await_stored(self, count: int) -> float:
+        """When the server had so many points (``time.monotonic``)."""
+        await_that(f"{count} points are stored", lambda: self.stored() >= count, PATIENCE)
+        return time.monotonic()
+
+    def count(self, since_ms: int) -> int:
+        """Different points with a time from then on; slow, for afterwards."""
+        query = f"SELECT count(power) FROM streetlight WHERE time >= {since_ms}ms"
+        series = self.ask(query).get("series")
+        return int(series[0]["values"][0][1]) if series else 0
+
+    def ask(self, query: str) -> Any:
+        """The result of one statement."""
+        answer = self.http.request(
+            "GET", f"{self.server.url}/query", fields={"db": DATABASE, "q": query, "epoch": "ns"}, timeout=120.0
+        )
+        return json.loads(answer.data)["results"][0]
+
+
+@contextmanager
+def influx(province: Province | None = None, data_extra: str = "") -> Iterator[Influx]:
+    """A running InfluxDB; with a province, its series exist."""
+    with influxdb1(data_extra=data_extra) as server:
+        store = Influx(server)
+        store.create()
+        if province is not None:
+            store.warm(province)
+        yield store
+
+
+@contextmanager
+def broker() -> Iterator[Server]:
+    """A fresh broker with the queues every benchmark uses."""
+    with mosquitto(BROKER) as server:
+        yield server
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+@contextmanager
+def gateway(place: Path, port: int, stores: str, fleet: Path, settings: str = "", journal: str = "") -> Iterator[Gateway]:
+    """A running gateway, connected to its broker.
+
+    Args:
+        place: folder of its configuration and data.
+        port: the broker's.
+        stores: sections ``[[store]]``.
+        fleet: fleet database.
+        settings: more lines of ``[gateway]``.
+        journal: lines of ``[journal]``.
+    """
+    own = f'fleet = "{fleet}"\n{settings}'
+    with Gateway(place, port, f"[journal]\n{journal}\n{stores}", gateway=own) as process:
+        process.await_connected()
+        yield process
+
+
+def to_influx(store: Influx, more: str = "") -> str:
+    """Settings of this InfluxDB as the gateway's store."""
+    return f"{influx_store(store.server, DATABASE)}{more}\n"
+
+
+def order(port: int, province: Province, first: int, count: int, rate: float = 0.0, probe: int = 0) -> Order:
+    """Messages from now on."""
+    return Order(port, province.devices, province.communes, first, count, int(time.time() * 1000), rate, probe)
+
+
+def warm_up(port: int, province: Province, count: int = WARM_UP) -> None:
+    """Some messages before the clock starts."""
+    with sender(order(port, province, 0, count)).await_ready() as field:
+        field.go()
+        field.report()
+
+
+def await_settled(process: Gateway, store: str = "influx") -> dict[str, Any]:
+    """Return the ledger when nothing waits and its sums hold."""
+
+    def settled() -> dict[str, Any] | None:
+        ledger: dict[str, Any] = process.ask("/ledger")
+        waiting = [entry["waiting"] for entry in ledger["lines"]["stores"] if entry["store"] == store]
+        return ledger if waiting == [0] and ledger["holds"] else None
+
+    found = await_that("nothing waits", settled, PATIENCE)
+    assert found is not None
+    return found
