@@ -62,12 +62,22 @@ def with_names(dashboard: Json, names: dict[str, str]) -> Json:
     """The dashboard with names in its columns ``device``."""
     if not names:
         return dashboard
-    options = {key: {"text": text, "index": number} for number, (key, text) in enumerate(names.items())}
     for panel in dashboard["panels"]:
         for override in panel.get("fieldConfig", {}).get("overrides", ()):
             if override["matcher"] == {"id": "byName", "options": "device"}:
-                override["properties"].append({"id": "mappings", "value": [{"type": "value", "options": options}]})
+                _name(override["properties"], names)
     return dashboard
+
+
+def _name(properties: list[Json], names: dict[str, str]) -> None:
+    """A column's mappings with more texts."""
+    known = next((entry for entry in properties if entry["id"] == "mappings"), None)
+    if known is None:
+        known = {"id": "mappings", "value": [{"type": "value", "options": {}}]}
+        properties.append(known)
+    options = known["value"][0]["options"]
+    for key, text in names.items():
+        options.setdefault(key, {"text": text, "index": len(options)})
 
 
 def as_text(value: Json) -> str:

@@ -14,6 +14,7 @@ from devices.profile import shipped_profiles
 from devices.registry import Registry
 from devices.standards import shipped
 from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
+from gateway.analytics.worker import AnalyticsWorker
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.server import ApiServer
 from gateway.clock import clock_state
@@ -27,7 +28,7 @@ from gateway.line.recovery import recover
 from gateway.line.redecode import Redecoder
 from gateway.line.replay import Replayer
 from gateway.line.state import Saver, State
-from gateway.model import Store
+from gateway.model import Batch, Store
 from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded
 from gateway.northbound.influxdb import InfluxDB
@@ -38,6 +39,8 @@ from gateway.southbound.mqtt import MqttEdge
 log = structlog.get_logger(__name__)
 
 DISTRIBUTION = "smart-village-gateway"
+FINISH_SECONDS = 2.0
+"""Longest wait for the last look at what readings mean when the gateway stops; a full disk may hold it up."""
 ALARM_SECONDS = 86400
 """A loss at the broker is shown for a day, so that somebody sees it."""
 
@@ -70,6 +73,15 @@ class App:
             commit_wait_seconds=settings.gateway.commit_wait_ms / 1000,
             error_replies=settings.gateway.error_replies,
         )
+        self.analytics = AnalyticsWorker(
+            self.registry,
+            next(iter(self.stores.values())),
+            self._write_lines,
+            self._oldest_waiting,
+            self._heard_since,
+            data / "analytics.bin",
+        )
+        self.line.on_judged = self.analytics.take
         self.intake = Intake(self.line)
         self.replayer = Replayer(self.line, self.journal.path)
         self.redecoder = Redecoder(self.line, self.journal.path)
@@ -94,6 +106,16 @@ class App:
         return MqttEdge(
             self.settings.broker, filters, self.journal, lambda lost: self.journal.count("lost_at_broker", lost)
         )
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        body = ("\n".join(lines) + "\n").encode()
+        self.line.submit(lambda: self.line.commit(Batch(0, body, len(lines), (), (), ()))).result()
+
+    def _oldest_waiting(self) -> int:
+        return next((store.oldest_waiting_at for store in self.records.lines().stores), 0)
+
+    def _heard_since(self, at: int) -> Sequence[int]:
+        return [device for device, seen in enumerate(self.pipeline.state.seen) if seen >= at]
 
     def _api_parts(self) -> ApiParts:
         names = {place.code: place.name for place in shipped().communes.communes}
@@ -120,6 +142,7 @@ class App:
         for delivery in self.deliveries:
             delivery.start()
         self.line.start()
+        self.analytics.start()
         if self.api is not None:
             self.api.start()
 
@@ -127,7 +150,10 @@ class App:
         """Stop taking in first, then what depends on it."""
         if self.api is not None:
             self.api.stop()
+        # Analytics writes its last lines through the line.
+        self.analytics.finish(FINISH_SECONDS)
         self.line.stop()
+        self.analytics.join()
         for delivery in self.deliveries:
             delivery.stop()
         # What delivery reported last reaches the disk here.
@@ -149,6 +175,7 @@ class App:
             before = len(self.pipeline.registry)
             self.pipeline.use(fresh, self.pipeline.state.carried_to(fresh))
             self.registry = fresh
+            self.analytics.use(fresh)
             log.info("fleet read anew", devices=len(fresh), before=before)
 
         self.line.submit(use).result(60)
@@ -177,6 +204,9 @@ class App:
     def health(self) -> Sequence[PartHealth]:
         """How every part is, one line each."""
         parts = [self._broker_health(), self._journal_health(), self._fleet_health(), _clock_health()]
+        if self.analytics.failed is not None:
+            text = f"no alerts, indices and roll-ups: {self.analytics.failed}; restart the gateway"
+            parts.append(PartHealth("analytics", "failing", text))
         for delivery in self.deliveries:
             status = delivery.state
             parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))

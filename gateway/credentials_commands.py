@@ -14,13 +14,14 @@ from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.registry import Registry
 from gateway.certificates import AUTHORITY, Authority, Pair
-from gateway.credentials_office import carry_out, office_for, one_line_errors
+from gateway.credentials_office import carry_out, gateway_account, office_for, one_line_errors, with_secrets
 from gateway.credentials_sheet import Address, as_csv, rows, write_sheet
 from gateway.settings import Settings
 from gateway.settings_file import load_settings
 from gateway.southbound import access
 from gateway.southbound.accounts import AccessError, Accounts, Client, Command, Office
-from gateway.southbound.rights import GATEWAY_ROLE, gateway_rights, server_rights, server_role
+from gateway.southbound.accounts_file import AccountsFile
+from gateway.southbound.rights import gateway_rights, server_rights, server_role
 
 DEVICE_PORT = 8883
 """Where devices come in with TLS; see ``deploy/mosquitto.d/tls.conf``."""
@@ -95,6 +96,40 @@ def _issue(
 
 
 # commands ---------------------------------------------------------------------------------------------------------
+
+
+@credentials.command()
+def begin(
+    accounts_file: Annotated[Path, typer.Option(help="The broker's file of accounts, which must not exist.")],
+    secrets_file: Annotated[Path, typer.Option(help="File of the service that gets the gateway's account.")],
+    admin_file: Annotated[Path, typer.Option(help="File that gets the administrator's account, for root only.")],
+    admin: Admin = "admin",
+    config: Config = CONFIG,
+) -> None:
+    """Before the broker's first start: its file, with an administrator, the gateway, and nothing for anybody else.
+
+    Example: village devices credentials begin --accounts-file dynamic-security.json --secrets-file secrets.env
+    --admin-file broker-admin.env
+    """
+    with one_line_errors():
+        if accounts_file.exists():
+            raise AccessError(f"{accounts_file}: exists, and every device's account is in it; it is kept")
+        settings, (_, today) = load_settings(config, os.environ), _now()
+        client, password, admin_password = (
+            gateway_account(settings, today),
+            access.new_password(),
+            access.new_password(),
+        )
+        admin_lines = {"VILLAGE_BROKER_ADMIN": admin, "VILLAGE_BROKER_ADMIN_PASSWORD": admin_password}
+        # The accounts get their name last: broken off before that, the same command begins anew.
+        begun = accounts_file.with_name(f"{accounts_file.name}.begun")
+        begun.unlink(missing_ok=True)
+        file = AccountsFile.make(begun, admin, admin_password)
+        carry_out(file, access.admit(client, gateway_rights(settings.sources()), password, file.read()), "account")
+        with_secrets(admin_file, admin_lines).replace(admin_file)
+        with_secrets(secrets_file, _gateway_lines(client, password)).replace(secrets_file)
+        begun.rename(accounts_file)
+    typer.echo(f"{accounts_file}: made; the administrator's account is in {admin_file}")
 
 
 @credentials.command()
@@ -214,7 +249,8 @@ def check(admin: Admin = "admin", config: Config = CONFIG) -> None:
     with one_line_errors():
         settings, registry = _open(config)
         with office_for(settings, admin, None, "") as office:
-            found = list(access.drift(registry, office.read(), _gateway(settings), _now()[0]))
+            at, today = _now()
+            found = list(access.drift(registry, office.read(), gateway_account(settings, today), at))
     for one in found:
         typer.echo(f"{one.kind:<9} {one.text}")
     if found:
@@ -231,7 +267,8 @@ def mend(admin: Admin = "admin", accounts_file: File = None, service: Service = 
     with one_line_errors():
         settings, registry = _open(config)
         with office_for(settings, admin, accounts_file, service) as office:
-            found = list(access.drift(registry, office.read(), _gateway(settings), _now()[0]))
+            at, today = _now()
+            found = list(access.drift(registry, office.read(), gateway_account(settings, today), at))
             carry_out(office, [command for one in found for command in one.mending], "mending")
     left = [one for one in found if not one.mending]
     typer.echo(f"{len(found) - len(left)} mended")
@@ -256,9 +293,10 @@ def gateway(
     """
     with one_line_errors():
         settings = load_settings(config, os.environ)
-        client, password = _gateway(settings), access.new_password()
+        client, password = gateway_account(settings, _now()[1]), access.new_password()
         # Written first and put in place last: nothing changes if either cannot be done.
-        fresh = None if secrets_file is None else _with_secrets(secrets_file, client.username, password)
+        lines = _gateway_lines(client, password)
+        fresh = None if secrets_file is None else with_secrets(secrets_file, lines)
         with office_for(settings, admin, accounts_file, service) as office:
             carry_out(
                 office, access.admit(client, gateway_rights(settings.sources()), password, office.read()), "account"
@@ -266,7 +304,7 @@ def gateway(
         if fresh is not None and secrets_file is not None:
             fresh.replace(secrets_file)
     if secrets_file is None:
-        typer.echo(f"GATEWAY_BROKER_USERNAME={client.username}\nGATEWAY_BROKER_PASSWORD={password}")
+        typer.echo("\n".join(f"{name}={value}" for name, value in lines.items()))
 
 
 @credentials.command()
@@ -290,26 +328,8 @@ def server(
         typer.echo(f"username {client.username}\npassword {password}")
 
 
-def _gateway(settings: Settings) -> Client:
-    broker = settings.broker
-    return Client(broker.username or "gateway", broker.client_id, (GATEWAY_ROLE,), note=_now()[1])
-
-
-def _with_secrets(path: Path, username: str, password: str) -> Path:
-    """A copy of the file beside it with the two lines replaced and the others left."""
-    fresh = {"GATEWAY_BROKER_USERNAME": username, "GATEWAY_BROKER_PASSWORD": password}
-    temporary = path.with_name(f"{path.name}.new")
-    try:
-        before = path.read_text("utf-8").splitlines() if path.exists() else []
-        kept = [line for line in before if line.partition("=")[0].strip() not in fresh]
-        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(number, "w", encoding="utf-8") as file:
-            file.write("\n".join([*kept, *(f"{name}={value}" for name, value in fresh.items()), ""]))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise AccessError(f"{path}: {error.strerror}; run this as root") from error
-    return temporary
+def _gateway_lines(client: Client, password: str) -> dict[str, str]:
+    return {"GATEWAY_BROKER_USERNAME": client.username, "GATEWAY_BROKER_PASSWORD": password}
 
 
 def _address(host: str, port: int) -> Address:

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -20,9 +20,10 @@ from gateway.certificates import CertificateError
 from gateway.line.journal_file import JournalError
 from gateway.settings import Settings
 from gateway.settings_file import SettingsError
-from gateway.southbound.accounts import AccessError, Command, Office
+from gateway.southbound.accounts import AccessError, Client, Command, Office
 from gateway.southbound.accounts_file import AccountsFile
 from gateway.southbound.dynamic_security import LiveAccounts
+from gateway.southbound.rights import GATEWAY_ROLE
 
 MANY = 200
 """So many changes while the broker runs take it some 5 s; ten times as many take a hundred times as long (measured)."""
@@ -116,3 +117,25 @@ def carry_out(office: Office, commands: Sequence[Command], what: str) -> None:
         refused = office.run(commands, lambda done, _total: bar.update(task, completed=done))
     if refused:
         raise AccessError(f"the broker refused {len(refused)} of {len(commands)} changes, first: {refused[0]}")
+
+
+def gateway_account(settings: Settings, today: str) -> Client:
+    """The gateway's own account, as the settings name it."""
+    broker = settings.broker
+    return Client(broker.username or "gateway", broker.client_id, (GATEWAY_ROLE,), note=today)
+
+
+def with_secrets(path: Path, lines: Mapping[str, str]) -> Path:
+    """A copy of a file of variables, beside it, with these replaced and the others left; to be put in its place."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        before = path.read_text("utf-8").splitlines() if path.exists() else []
+        kept = [line for line in before if line.partition("=")[0].strip() not in lines]
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(number, "w", encoding="utf-8") as file:
+            file.write("\n".join([*kept, *(f"{name}={value}" for name, value in lines.items()), ""]))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise AccessError(f"{path}: {error.strerror}; run this as root") from error
+    return temporary

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from gateway.api.parts import Redecoder, Replayer
-from gateway.app import App
 from gateway.line import redecode, replay
 from gateway.running import Running, find_running, number
 from gateway.settings import Settings
@@ -15,8 +13,8 @@ from gateway.settings import Settings
 class Menders(NamedTuple):
     """What takes uplinks through the line once more."""
 
-    replayer: Replayer
-    redecoder: Redecoder
+    replayer: replay.CanReplay
+    redecoder: redecode.CanRedecode
     running: Running | None
     """The gateway they belong to; None where the line is this process's own."""
 
@@ -33,6 +31,8 @@ def menders(settings: Settings) -> Iterator[Menders]:
     if running is not None:
         yield Menders(_FarReplayer(running), _FarRedecoder(running), running)
         return
+    from gateway.app import App  # noqa: PLC0415 - every part of the gateway, for nothing where one runs
+
     app = App(settings, with_broker=False, with_api=False)
     app.start()
     try:

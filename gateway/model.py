@@ -75,6 +75,10 @@ class Heard(NamedTuple):
     """The device spoke just now: kept, neither retained nor from a file."""
     online: bool | None = None
     """What a status message said."""
+    step: int = 0
+    """How far the device's sequence number has moved, as ``completeness.step`` says; 0 if the uplink has none."""
+    missing: int = 0
+    """Uplinks that the device's numbers say were sent and never arrived; -1 where one of those came late."""
 
 
 class Judged(NamedTuple):
@@ -182,6 +186,15 @@ class Point(NamedTuple):
     high: float
 
 
+class StoredLine(NamedTuple):
+    """One line as a store has it."""
+
+    device: str
+    time: int
+    """Nanoseconds UTC."""
+    fields: dict[str, float]
+
+
 class StoreError(Exception):
     """A store did not take a body. ``delivery`` decides by the class what to do."""
 
@@ -223,6 +236,33 @@ class Store(Protocol):
 
     def series(self, measurement: Measurement, commune: str, device: str, field: str, window: Window) -> list[Point]:
         """A field of one device over time, oldest first.
+
+        Raises:
+            StoreUnavailableError: cannot be asked now.
+        """
+        ...
+
+    def lines(
+        self,
+        measurement: str,
+        commune: str,
+        device: str | None,
+        start: int,
+        stop: int,
+        limit: int,
+        *,
+        newest: bool = False,
+    ) -> list[StoredLine]:
+        """Whole lines of one device, or of every device of a commune, with ``start <= time < stop`` [ns UTC].
+
+        Args:
+            measurement: a reading's or a roll-up's.
+            commune: key.
+            device: name; None for all.
+            start: included.
+            stop: excluded.
+            limit: at most so many of each device.
+            newest: the newest first, and those are the ones that ``limit`` keeps; else the oldest.
 
         Raises:
             StoreUnavailableError: cannot be asked now.

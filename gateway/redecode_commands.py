@@ -15,8 +15,6 @@ from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.registry import Registry
 from gateway import logs
-from gateway.api.mending import MOST_DEVICES
-from gateway.api.parts import Redecoder
 from gateway.line import redecode as engine
 from gateway.mending import menders
 from gateway.refused_commands import CONFIG, Config, one_line_errors
@@ -55,8 +53,8 @@ def redecode(
             if found.running is not None:
                 found.running.ask("POST", "/reload")
             uplinks = refused = damaged = 0
-            for first in range(0, len(names), MOST_DEVICES):
-                wanted = engine.Wanted(tuple(names[first : first + MOST_DEVICES]), start, end)
+            for first in range(0, len(names), engine.MOST_DEVICES):
+                wanted = engine.Wanted(tuple(names[first : first + engine.MOST_DEVICES]), start, end)
                 last = redecode_all(found.redecoder, wanted)
                 uplinks, refused = uplinks + last.uplinks, refused + last.refused
                 damaged = max(damaged, last.damaged)
@@ -86,7 +84,7 @@ def _names(fleet: Registry, devices: Sequence[str], profile: str) -> list[str]:
     return names
 
 
-def redecode_all(redecoder: Redecoder, wanted: engine.Wanted) -> engine.Progress:
+def redecode_all(redecoder: engine.CanRedecode, wanted: engine.Wanted) -> engine.Progress:
     """Every step of a job under a progress bar; returns the last."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

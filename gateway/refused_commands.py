@@ -18,10 +18,9 @@ from devices.fleet_commands import fail, plain_errors
 from devices.fleet_row import DEFAULT_ZONE, parse_since
 from devices.observation import Reason
 from gateway import logs
-from gateway.api.parts import Replayer
 from gateway.line.journal_file import JournalError
 from gateway.line.records import Records
-from gateway.line.replay import Step, Wanted
+from gateway.line.replay import CanReplay, Step, Wanted
 from gateway.mending import menders
 from gateway.running import RunningError
 from gateway.settings import Settings
@@ -139,7 +138,7 @@ def replay(
             typer.echo(in_words(replay_all(found.replayer, wanted)))
 
 
-def replay_all(replayer: Replayer, wanted: Wanted) -> Step:
+def replay_all(replayer: CanReplay, wanted: Wanted) -> Step:
     """Every step of a replay under a progress bar; returns their sums."""
     sums = Step(0)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

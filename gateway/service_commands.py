@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as Bars
 
 from devices.commands import devices_group
+from gateway import device_commands
 from gateway.backup import back_up
 from gateway.backup_set import BackupError, Manifest, Progress, prune, whole_backups
 from gateway.backup_set import verify as verify_backup
@@ -42,7 +43,8 @@ def register(app: typer.Typer) -> None:
 
 
 def register_devices(app: typer.Typer) -> None:
-    """Add ``credentials`` to the group ``devices``."""
+    """Add the group ``devices``, with ``credentials``, which needs the broker of the settings."""
+    device_commands.register(app)
     devices_group(app).add_typer(credentials, name="credentials")
 
 

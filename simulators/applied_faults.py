@@ -48,6 +48,8 @@ class AppliedFaults:
         found: dict[int, list[Met]] = {}
         for number, fault, has in self._applied:
             rows = np.flatnonzero(has[samples.device])
+            if not rows.size:
+                continue
             keys = self._keys[samples.device[rows]]
             draw = uniform(derive(keys, f"chance {number}"), samples.number[rows])
             likely = draw < fault.chance

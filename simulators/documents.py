@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,8 @@ village record FILE --broker HOST:PORT                  MQTT messages with their
 village replay FILE --broker HOST:PORT --speed 10       a recording, or a real station's CSV or JSON lines
 ```
 
-One process carries the whole province: 8,000 uplinks a second at QoS 1 from 200,000 devices took 0.51 of a core and 170 MB
-(60 s of `province` against Mosquitto 2.0 on the same two cores, Python 3.11, 480,084 of 480,084 acknowledged).
+One process carries the whole province: 8,000 uplinks a second at QoS 1 from 200,000 devices took 0.51 of a core and
+170 MB (60 s of `province` against Mosquitto 2.0 on the same two cores, Python 3.11, 480,084 of 480,084 acknowledged).
 """
 
 _FIGURES = f"""## A simulated year against the facts
@@ -75,7 +76,8 @@ with `*`, and a `share` of those. Faults marked *world* are really so, and a cab
 |---|---|---|"""
 
 
-def render() -> dict[str, str]:
+@cache
+def render() -> Mapping[str, str]:
     """Every generated file by its path within ``docs``."""
     pictures = dict(_pictures())
     return {**{f"{FOLDER}/{name}.svg": text for name, text in pictures.items()}, "simulators.md": _page(pictures)}

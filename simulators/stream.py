@@ -99,6 +99,8 @@ def _reports(cohort: Cohort, samples: Samples) -> Iterator[tuple[int, Report]]:
 
 def _regular(part: _Part, samples: Samples) -> Iterator[Uplink]:
     """What becomes of regular reports, in order of measurement."""
+    if not samples.device.size:
+        return
     met = part.faults.met(samples)
     for row, (device, report) in enumerate(_reports(part.faults.cohort, samples)):
         faults = met.get(row)

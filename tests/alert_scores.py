@@ -1,4 +1,4 @@
-"""Precision and recall of the alerts over simulated months with planted faults: ``python -m tests.alert_scores --seed 1``.
+"""Precision and recall of the alerts over simulated months with planted faults: `python -m tests.alert_scores`.
 
 A fault counts as found if its alert fired while it was there, told or explained by another; it counts at all only if it
 could be seen (a lamp that is out by day only cannot). A notification without such a fault is false, and so is every
@@ -6,6 +6,8 @@ notification of the same fault after the first. Lost uplinks (5 %), noise and ev
 """
 
 import argparse
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -257,7 +259,7 @@ def score(room: Analytics, changes: Sequence[AlertChange], faults: Sequence[Plan
     loss = [fault for fault in faults if fault.kind == "circuit_loss"]
     groups = room.tables.registry
     for kind, rule in RULES.items():
-        own = [_hidden(fault, loss, groups) for fault in faults if fault.kind == kind]
+        own = [_hidden(fault, loss, faults, groups) for fault in faults if fault.kind == kind]
         fired = [c for c in changes if c.rule.code == rule and not c.doubtful and c.state.value == "firing"]
         found = sum(fault.visible and any(_meets(change, fault) for change in fired) for fault in own)
         told = [change for change in fired if change.notify]
@@ -272,13 +274,15 @@ def score(room: Analytics, changes: Sequence[AlertChange], faults: Sequence[Plan
     return scores
 
 
-def _hidden(fault: Planted, losses: Sequence[Planted], registry: Registry) -> Planted:
-    """A lamp's fault is hidden by what happens to its whole circuit at the same time."""
+def _hidden(fault: Planted, losses: Sequence[Planted], every: Sequence[Planted], registry: Registry) -> Planted:
+    """A lamp's fault is hidden by what happens to its whole circuit, or otherwise to itself, at the same time."""
     if fault.kind in ("circuit_loss", "leak") or not fault.visible:
         return fault
     group = registry.groups.texts[registry.group_of[registry.index[fault.place]]].partition("/")[2]
-    over = any(loss.place == group and loss.start < fault.stop and fault.start < loss.stop for loss in losses)
-    return fault._replace(visible=not over)
+    beside = [one for one in losses if one.place == group] + [
+        one for one in every if one.place == fault.place and one.kind != fault.kind
+    ]
+    return fault._replace(visible=not any(one.start < fault.stop and fault.start < one.stop for one in beside))
 
 
 def _meets(change: AlertChange, fault: Planted) -> bool:
@@ -295,13 +299,18 @@ def main() -> None:
     made = fleet(options.seed, options.days)
     room, changes = run(made, options.days, show=True)
     faults = list(planted(made, room, options.days))
-    print(f"seed {options.seed}, {options.days} days, {made.size} devices")
-    print(f"{'kind':14}{'faults':>8}{'found':>8}{'told':>8}{'right':>8}{'precision':>11}{'recall':>8}")
+    lines = [
+        f"seed {options.seed}, {options.days} days, {made.size} devices",
+        f"{'kind':14}{'faults':>8}{'found':>8}{'told':>8}{'right':>8}{'precision':>11}{'recall':>8}",
+    ]
     for kind, one in score(room, changes, faults).items():
-        print(f"{kind:14}{one.faults:8}{one.found:8}{one.told:8}{one.right:8}{one.precision:11.3f}{one.recall:8.3f}")
+        lines.append(
+            f"{kind:14}{one.faults:8}{one.found:8}{one.told:8}{one.right:8}{one.precision:11.3f}{one.recall:8.3f}"
+        )
     others = [c for c in changes if c.notify and c.rule.code not in RULES.values() and c.state.value == "firing"]
-    for code in sorted({change.rule.code for change in others}):
-        print(f"other: {code} {sum(change.rule.code == code for change in others)}")
+    for code, count in sorted(Counter(change.rule.code for change in others).items()):
+        lines.append(f"told besides: {code} {count}")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

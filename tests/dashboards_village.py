@@ -49,7 +49,7 @@ STEP = 600.0
 COMMUNE = "10642"
 DATABASES = {"village": "grafana_village", "village-rollup": "grafana_village_rollup"}
 """By the data source's uid."""
-BROKEN_LAMP = "lamp-005"
+BROKEN_LAMP = "lamp-010"
 GATEWAY = alert_names.GATEWAY
 
 
@@ -86,7 +86,7 @@ class Village:
 
     def fill(self) -> None:
         """Three stretches of time, the oldest first: hourly and daily roll-ups reach further back than readings."""
-        for start, stop in ((-70 * DAY, -68.5 * DAY), (-20 * DAY, -18.5 * DAY), (-7 * DAY, 0.0)):
+        for start, stop in ((-70 * DAY, -68.75 * DAY), (-20 * DAY, -18.75 * DAY), (-7 * DAY, 0.0)):
             self._stretch(self.now + start, self.now + stop)
         self._write(self._states())
         self._write(self._ledger())
@@ -228,8 +228,12 @@ def _before(at: float, sent: Sent) -> bool:
 
 
 def scenario_fleet(now: float) -> Fleet:
-    """The demo's commune, with a lamp that sends garbage and a circuit that goes out this evening."""
+    """The demo's commune with fewer lamps, one that sends garbage, and a circuit that goes out this evening."""
     scenario = load_scenario("commune")
+    streets = tuple(
+        street.model_copy(update={"first": first, "lamps": lamps})
+        for street, (first, lamps) in zip(scenario.street, ((10, 8), (30, 8), (45, 6)), strict=True)
+    )
     every = int(STEP)
     moment = datetime.fromtimestamp(now, UTC)
     more = (
@@ -243,6 +247,7 @@ def scenario_fleet(now: float) -> Fleet:
     scenario = scenario.model_copy(
         update={
             "interval": Intervals(lamp=every, cabinet=every, water=every, air=every, tap=every),
+            "street": streets,
             "fault": (*scenario.fault, *more),
         }
     )

@@ -11,6 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from devices.fleet_row import HardwareId
+from devices.profile import shipped_profiles
+from devices.registry import Registry
 from gateway import credentials_commands
 from gateway.settings import Broker
 from gateway.southbound import access
@@ -37,7 +39,7 @@ from tests.access_parts import (
     set_up,
 )
 from tests.gateway_process import await_that
-from tests.servers import HOST, Server
+from tests.servers import HOST, Server, mosquitto
 
 DENIED = "Not authorized"
 NOBODY = Accounts({}, {}, {})
@@ -316,7 +318,7 @@ def test_accounts_made_in_the_file_come_in_after_the_start(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "no such file; make it with `mosquitto_ctrl dynsec init"),
+        (None, "no such file; `village devices credentials begin` makes it"),
         ("{", "is not JSON"),
         ("[]", "is not a file of accounts"),
         ('{"clients":[{"username":1}]}', "the broker's accounts cannot be read: 0.username"),
@@ -450,3 +452,27 @@ def test_the_file_is_not_changed_while_the_broker_runs(village: Village, account
     assert len(village.run(*arguments).splitlines()) == 3
     accounts.start()
     assert "lamp-1 has an account" in village.run("create", "lamp-1", status=1)
+
+
+def test_the_first_file_has_an_administrator_and_the_gateway_and_is_made_once(tmp_path: Path) -> None:
+    village = Village(tmp_path, 1)
+    file, admin, secrets_file = tmp_path / "accounts.json", tmp_path / "admin.env", tmp_path / "secrets.env"
+    arguments = ("--accounts-file", str(file), "--admin-file", str(admin), "--secrets-file", str(secrets_file))
+    village.run("begin", *arguments)
+    kept = {path: path.read_bytes() for path in (file, admin, secrets_file)}
+    assert "exists, and every device's account is in it; it is kept" in village.run("begin", *arguments, status=1)
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o640, 0o600, 0o600]
+    secrets = dict(line.split("=", 1) for path in (admin, secrets_file) for line in path.read_text().splitlines())
+    lines = f"allow_anonymous false\nplugin mosquitto_dynamic_security.so\nplugin_opt_config_file {file}"
+    with mosquitto(lines) as server:
+        here = Broker(host=HOST, port=server.port)
+        with LiveAccounts(here, secrets["VILLAGE_BROKER_ADMIN"], secrets["VILLAGE_BROKER_ADMIN_PASSWORD"]) as live:
+            known = live.read()
+            plain = Registry.of([lamp("lamp-1")], shipped_profiles().values())
+            assert [one.kind for one in drift(plain, known, GATEWAY, AT)] == ["missing"]
+            assert live.run(enroll(LAMPS, 0, known, AT, TODAY).commands) == []
+        answer = connection_answer(server.port, "village-gateway", "gateway", secrets["GATEWAY_BROKER_PASSWORD"])
+        assert answer == "Success"
+        with FieldClient(server.port, "x", "admin", secrets["VILLAGE_BROKER_ADMIN_PASSWORD"]) as client:
+            assert client.subscribe("village/#") == DENIED

@@ -192,7 +192,7 @@ def test_sums_hold_after_good_bad_repeated_unknown_and_kill_9_in_the_middle(tmp_
         ledger = gateway.ask("/ledger")
         assert ledger["holds"] is True
         assert ledger["by_reason"] == {"malformed": 15, "unknown_device": 15}
-        await_that("all lines are in the store", lambda: gateway.ask("/ledger")["lines"]["stores"][0]["stored"] == 300)
+        await_that("all lines are in the store", lambda: waiting(gateway) == 0)
         series = gateway.ask(
             "/series?device=lamp-017&property=power&start=2026-11-21T11:00:00Z&stop=2026-11-21T11:05:00Z&points=5000"
         )
@@ -206,7 +206,8 @@ def test_a_retained_value_without_a_time_is_not_stored_as_new(tmp_path: Path, br
     with GatewayProcess(tmp_path, broker.port, EMBEDDED) as gateway:
         await_that("heard", lambda: gateway.totals()["kept"] == 1)
         assert latest(gateway, "lamp-017")["power"]["value"] == 41.5
-        assert gateway.ask("/ledger")["lines"]["kept"] == 0
+        series = gateway.ask("/series?device=lamp-017&property=power&points=5000")
+        assert series["points"] == []
 
 
 def test_broker_and_store_absent_at_start_are_waited_for(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_a_real_stations_record_comes_out_of_the_store_value_for_value(
             "both stores have every line",
             lambda: [s["stored"] for s in gateway.ask("/ledger")["lines"]["stores"]] == [len(rows)] * 2,
         )
-        assert [store["stored"] for store in gateway.ask("/ledger")["lines"]["stores"]] == [len(rows)] * 2
+        assert gateway.ask("/ledger")["holds"] is True
         names = sorted({name for _, expected in rows for name in expected})
         fields = ", ".join(names)
         seen = stored(influxdb1_server, "usgs", f"SELECT {fields} FROM water_quality ORDER BY time")

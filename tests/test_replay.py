@@ -18,7 +18,7 @@ from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.records import DeviceHour, Records
 from gateway.line.replay import Replayer, Step, Wanted
 from gateway.line.state import Saver, State
-from gateway.model import Uplink
+from gateway.model import Judged, Uplink
 from tests.line_parts import MINUTE, NOW, ROWS, Clock, make_registry, open_journal, up
 
 OLD = NOW - 30 * HOUR
@@ -244,6 +244,16 @@ def test_a_replayed_status_does_not_overrule_a_newer_one(gateway: Gateway) -> No
     state = gateway.line.pipeline.state
     device = state.registry.index["lamp-9"]
     assert (state.online(device), state.last_seen(device)) == (True, NOW)
+
+
+def test_replayed_readings_are_handed_on_as_no_news(gateway: Gateway) -> None:
+    """Sums over time need them; alarms do not."""
+    handed: list[Judged] = []
+    gateway.line.on_judged = handed.extend
+    gateway.hear(up({"power": 1}, "lamp-9", at=OLD), up({"power": 2}))
+    gateway.learn(NEW_LAMP)
+    gateway.replay()
+    assert [(one.values, one.at, one.old) for one in handed] == [([2.0], NOW, False), ([1.0], OLD, True)]
 
 
 def test_a_replayed_uplink_can_be_decoded_again(gateway: Gateway) -> None:

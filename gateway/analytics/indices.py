@@ -75,9 +75,8 @@ class Indices:
         enough = rows.readings[chosen] >= LEAST_SHARE * (HOUR / self.tables.interval[device])
         for place, number, full in zip(chosen.tolist(), device.tolist(), enough.tolist(), strict=True):
             entry = PROPERTIES[int(prop[place])]
-            counter = entry.name == "volume"
-            if full or counter:
-                value = float(rows.total[place]) / (1 if counter else int(rows.readings[place]))
+            if full:
+                value = float(rows.total[place]) / (1 if entry.name == "volume" else int(rows.readings[place]))
                 self._remember(_Station(number, entry.measurement), int(rows.window[place]), entry.name, value)
 
     def _remember(self, station: _Station, hour: int, name: str, value: float) -> None:

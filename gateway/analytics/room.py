@@ -59,6 +59,13 @@ class Analytics:
         """Committed readings from a file: they are summed and raise no alert."""
         self._old.add(readings)
 
+    def take(self, columns: Columns, *, old: bool) -> None:
+        """The same, column by column; ``old`` ones are from a file."""
+        if old:
+            self.rollups.take(columns)
+        else:
+            self._take(columns)
+
     def _take(self, columns: Columns) -> None:
         self.alerts.take(columns)
         self.rollups.take(columns)

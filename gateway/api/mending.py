@@ -14,8 +14,6 @@ from gateway.line import redecode, replay
 
 router = APIRouter(tags=["control"])
 
-MOST_DEVICES = 5000
-"""In one redecoding. Chosen: more are more jobs."""
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
@@ -63,7 +61,7 @@ class RedecodeQuestion(_Body):
     """Whose accepted uplinks to decode again."""
 
     devices: Annotated[
-        tuple[Annotated[str, Field(pattern=DEVICE_ID)], ...], Field(min_length=1, max_length=MOST_DEVICES)
+        tuple[Annotated[str, Field(pattern=DEVICE_ID)], ...], Field(min_length=1, max_length=redecode.MOST_DEVICES)
     ]
     since: Moment
     """Received at or after."""

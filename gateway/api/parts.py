@@ -7,11 +7,12 @@ from typing import Annotated, Literal, NamedTuple, Protocol
 
 from fastapi import Depends, Request
 
-from gateway.line import redecode, replay
 from gateway.line.ledger import Totals
 from gateway.line.pending import Pending
 from gateway.line.pipeline import Tally
 from gateway.line.records import DeviceHour, LineTotals, RefusedRow, Replays
+from gateway.line.redecode import CanRedecode
+from gateway.line.replay import CanReplay
 from gateway.line.state import State
 from gateway.model import Store
 from gateway.settings import Api
@@ -66,30 +67,6 @@ class Records(Protocol):
         ...
 
 
-class Replayer(Protocol):
-    """Takes refused uplinks through the line again; ``gateway.line.replay.Replayer`` is one."""
-
-    def count(self, wanted: replay.Wanted) -> int:
-        """How many rows a replay will look at."""
-        ...
-
-    def step(self, wanted: replay.Wanted, after: int = 0) -> replay.Step:
-        """Try the next of them."""
-        ...
-
-
-class Redecoder(Protocol):
-    """Decodes accepted uplinks again; ``gateway.line.redecode.Redecoder`` is one."""
-
-    def begin(self, wanted: redecode.Wanted) -> tuple[str, int]:
-        """Plan a job; returns its token and how many raw rows it will read."""
-        ...
-
-    def step(self, token: str) -> redecode.Progress:
-        """Decode the next uplinks."""
-        ...
-
-
 class RequestError(Exception):
     """What was asked of the gateway cannot be done as asked: one line, what and what to do. Becomes ``bad_request``."""
 
@@ -121,8 +98,8 @@ class ApiParts:
     Raises:
         FleetError: the file is bad, the old fleet stays in use.
     """
-    replayer: Replayer
-    redecoder: Redecoder
+    replayer: CanReplay
+    redecoder: CanRedecode
     pending: Callable[[int, int], Sequence[Pending]]
     """Senders nobody knows: since when [ns UTC], and at most how many."""
     now: Callable[[], int] = time.time_ns

@@ -261,9 +261,9 @@ class Journal:
 
     def _fold(self, database: sqlite3.Connection) -> None:
         database.executemany(
-            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?) ON CONFLICT (hour, sender) DO UPDATE SET"
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hour, sender) DO UPDATE SET"
             " kept = kept + excluded.kept, refused = refused + excluded.refused,"
-            " repeated = repeated + excluded.repeated",
+            " repeated = repeated + excluded.repeated, missing = missing + excluded.missing",
             self.ledger.unfolded(),
         )
         sums = [(value, name) for name, value in zip(_TOTALS[1:], self._totals[1:], strict=True)]

@@ -12,8 +12,8 @@ import numpy as np
 from gateway.model import Heard, Outcome
 
 HOUR = 3_600_000_000_000
-HEARD = struct.Struct("<IBQQH")
-"""One entry of a batch: sender, flags, received_at, identity, MQTT packet id. 23 bytes.
+HEARD = struct.Struct("<IBQQHHh")
+"""One entry of a batch: sender, flags, received_at, identity, MQTT packet id, sequence step, missing. 27 bytes.
 
 Flags: bits 0-1 outcome, bits 2-3 status (0 none, 1 offline, 2 online), bit 6 live, bit 7 numbered.
 """
@@ -28,8 +28,8 @@ def pack_heard(heard: Sequence[Heard]) -> bytes:
     pack, code, status = HEARD.pack, _CODE, _STATUS
     return zlib.compress(
         b"".join(
-            [pack(sender, code[outcome] | status[online] | live << 6 | numbered << 7, at, identity, message)
-             for sender, outcome, at, identity, message, numbered, live, online in heard]
+            [pack(sender, code[outcome] | status[online] | live << 6 | numbered << 7, at, identity, message, step, lost)
+             for sender, outcome, at, identity, message, numbered, live, online, step, lost in heard]
         ), 1,
     )  # fmt: skip
 
@@ -42,9 +42,18 @@ def unpack_heard(data: bytes) -> list[Heard]:
     """
     return [
         Heard(
-            sender, _OUTCOME[code & 3], at, identity, message, bool(code & 128), bool(code & 64), _ONLINE[code >> 2 & 3]
+            sender,
+            _OUTCOME[code & 3],
+            at,
+            identity,
+            message,
+            bool(code & 128),
+            bool(code & 64),
+            _ONLINE[code >> 2 & 3],
+            step,
+            lost,
         )
-        for sender, code, at, identity, message in HEARD.iter_unpack(zlib.decompress(data))
+        for sender, code, at, identity, message, step, lost in HEARD.iter_unpack(zlib.decompress(data))
     ]
 
 
@@ -70,13 +79,16 @@ class Unfolded(NamedTuple):
     kept: int
     refused: int
     repeated: int
+    missing: int = 0
+    """Sent and never arrived, by the device's own numbers."""
 
 
 class Ledger:
     """Counts what the journal's rows hold until they are folded into the table. Written by the line's thread."""
 
     def __init__(self, senders: int) -> None:
-        self._counts = [array("I", bytes(4 * senders)) for _ in _OUTCOME]
+        # The outcomes, then what is missing, which late arrivals can bring below zero for an hour.
+        self._counts = [array("i", bytes(4 * senders)) for _ in (*_OUTCOME, "missing")]
         self._hour = 0
         self._closed: list[Unfolded] = []
         self.lock = threading.RLock()
@@ -88,11 +100,11 @@ class Ledger:
             for number, column in enumerate(self._counts):
                 if len(column) < senders:
                     # A new array: readers may hold a view of the old one.
-                    self._counts[number] = column + array("I", bytes(4 * (senders - len(column))))
+                    self._counts[number] = column + array("i", bytes(4 * (senders - len(column))))
 
     def add(self, heard: Sequence[Heard]) -> None:
         """Count a committed batch."""
-        kept, refused, repeated = self._counts
+        kept, refused, repeated, missing = self._counts
         columns = {Outcome.KEPT: kept, Outcome.REFUSED: refused, Outcome.REPEATED: repeated}
         limit = (self._hour + 1) * HOUR
         for entry in heard:
@@ -100,6 +112,8 @@ class Ledger:
                 self._close_hour(entry.received_at // HOUR)
                 limit = (self._hour + 1) * HOUR
             columns[entry.outcome][entry.sender] += 1
+            if entry.missing:
+                missing[entry.sender] += entry.missing
 
     def _close_hour(self, hour: int) -> None:
         with self.lock:
@@ -109,13 +123,13 @@ class Ledger:
 
     def _zero(self) -> None:
         for column in self._counts:
-            np.frombuffer(column, dtype=np.uint32)[:] = 0
+            np.frombuffer(column, dtype=np.int32)[:] = 0
 
     def _open(self) -> list[Unfolded]:
-        views = [np.frombuffer(column, dtype=np.uint32) for column in self._counts]
+        views = [np.frombuffer(column, dtype=np.int32) for column in self._counts]
         busy = np.nonzero(views[0] | views[1] | views[2])[0]
         rows = zip(busy.tolist(), *(view[busy].tolist() for view in views), strict=True)
-        return [Unfolded(self._hour, sender, kept, refused, repeated) for sender, kept, refused, repeated in rows]
+        return [Unfolded(self._hour, *counts) for counts in rows]
 
     def unfolded(self) -> list[Unfolded]:
         """What is not in the ledger table yet. Thread-safe."""

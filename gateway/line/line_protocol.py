@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from devices.vocabulary import VOCABULARY
 from gateway.line.normalize import Slot
+
+_READINGS = {entry.measurement.value for entry in VOCABULARY.values()}
 
 
 class Template:
@@ -70,8 +73,10 @@ class Line(NamedTuple):
 
 
 def read_back(lines: bytes) -> Iterator[Line]:
-    """The lines of a journal row. Only for lines that ``Template`` has written: nothing in them is escaped."""
+    """The readings among a journal row's lines, those that ``Template`` has written: nothing in them is escaped."""
     for text in lines.decode().splitlines():
+        if text.partition(",")[0] not in _READINGS:
+            continue  # an index, an alert, a roll-up
         series, fields, stamp = text.split(" ")
         measurement, _, device = series.split(",")
         pairs = (field.partition("=") for field in fields.split(","))

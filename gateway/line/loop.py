@@ -111,6 +111,8 @@ class Line:
         self.on_end: Callable[[], None] = lambda: None
         self.on_judged: Callable[[Sequence[Judged]], None] | None = None
         """Is handed the readings of every batch once it is on disk; must be quick."""
+        self.on_again: Callable[[Sequence[tuple[int, int]]], None] | None = None
+        """Likewise: device and time [ns UTC] of stored lines whose flags the batch has overwritten."""
 
     def start(self) -> None:
         """Begin."""
@@ -148,8 +150,6 @@ class Line:
         batch, told = self.pipeline.process(uplinks)
         if not self.commit(batch, notes):
             return None
-        if self.on_judged is not None and batch.judged:
-            self.on_judged(batch.judged)
         self._answer(told)
         return batch
 
@@ -208,7 +208,12 @@ class Line:
                     return False
             else:
                 self.full = ""
-                return True
+                break
+        if self.on_judged is not None and batch.judged:
+            self.on_judged(batch.judged)
+        if self.on_again is not None and batch.again:
+            self.on_again(batch.again)
+        return True
 
     def _answer(self, told: Sequence[Told]) -> None:
         now = time.monotonic()

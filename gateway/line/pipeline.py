@@ -9,14 +9,14 @@ import structlog
 from devices.codecs import Context
 from devices.codecs.json_text import read_object
 from devices.observation import Message, Reason, RefusedError
-from devices.quality import Clock, Quality
+from devices.quality import Clock
 from devices.registry import Found, Registry
 from devices.topics import ROOT, STATUS, UP, Source
-from devices.vocabulary import VOCABULARY
 from gateway.line.line_protocol import Templates
 from gateway.line.normalize import OWN_CLOCK, Placed, Plan, canonical, places
 from gateway.line.quality import judge
-from gateway.line.state import OFFLINE, ONLINE, UNSURE, Spike, State
+from gateway.line.spikes import lines_again
+from gateway.line.state import OFFLINE, ONLINE, UNSURE, State
 from gateway.model import Batch, Heard, Judged, Outcome, RefusedUplink, Uplink
 
 log = structlog.get_logger(__name__)
@@ -89,13 +89,18 @@ class Pipeline:
         self._memories = {key: memory for key, memory in self._memories.items() if isinstance(key, str)}
         self._tags = [f"commune={key},device=" for key in registry.communes.texts]
 
-    def process(self, uplinks: Sequence[Uplink]) -> tuple[Batch, list[Told]]:
+    def process(self, uplinks: Sequence[Uplink], *, replay: bool = False) -> tuple[Batch, list[Told]]:
         """Read, judge and format a batch. Never raises for what a device sent.
+
+        Args:
+            uplinks: in the order they came.
+            replay: they came before, and their sequence numbers say nothing of what is missing now.
 
         Returns:
             What has to be on disk before any of these uplinks is acknowledged, and what to tell devices afterwards.
         """
         work = _Work()
+        work.is_replay = replay
         for uplink in uplinks:
             device = -1
             try:
@@ -170,7 +175,12 @@ class Pipeline:
         live = not (uplink.retained or uplink.backfill or message.stale or message.online is False)
         if live:
             self.state.seen[device] = max(self.state.seen[device], uplink.received_at)
-        self._hear(uplink, device, Outcome.KEPT, identity, work, numbered=numbered, live=live, online=message.online)
+        is_counted = message.sequence is not None and live and not work.is_replay
+        moved, lost = self.state.count_on(device, message.sequence or 0) if is_counted else (0, 0)
+        self._hear(
+            uplink, device, Outcome.KEPT, identity, work,
+            numbered=numbered, live=live, online=message.online, step=moved, missing=lost,
+        )  # fmt: skip
         work.raw.append(uplink)
 
     def _decode(self, plan: Plan, uplink: Uplink, found: Found) -> Message:
@@ -206,30 +216,15 @@ class Pipeline:
         work.judged.append(Judged(device, at, uplink.received_at, template.names, values, flags, uplink.backfill))
         work.line_count += template.line_count
         if state.spikes:
-            self._judge_again(state.spikes, device, tags, work)
-            state.spikes = []
+            for when, text in lines_again(state, device, tags):
+                work.lines.append(text)
+                work.line_count += 1
+                work.again.append((device, when))
         for numbers, positions in template.rated:
             worst = max([flags[number] for number in numbers]) if work.is_stored else 0
             for position in positions:
                 if state.time[first + position] == at:
                     state.line[first + position] = worst
-
-    def _judge_again(self, spikes: Sequence[Spike], device: int, tags: str, work: "_Work") -> None:
-        """Overwrite the flags of stored values that the next ones have shown to be spikes."""
-        state, first = self.state, self.registry.first_series[device]
-        for at, measurement in sorted({(spike.at, spike.measurement) for spike in spikes}):
-            here = [spike for spike in spikes if spike.at == at and spike.measurement == measurement]
-            flags, worst = {spike.property: int(Quality.SUSPECT) for spike in here}, here[0].line
-            if worst == Quality.GOOD:
-                # A line that was all good has no flags of single properties; now it needs them all. What the device has
-                # not said since was not on it.
-                for position, entry in enumerate(self.registry.profile(device).properties):
-                    if VOCABULARY[entry.name].measurement is measurement and state.time[first + position] >= at:
-                        flags.setdefault(entry.name, int(Quality.GOOD))
-            each = ",".join(f"{name}_quality={flag}" for name, flag in flags.items())
-            work.lines.append(f"{measurement},{tags} quality={max(worst, Quality.SUSPECT):d},{each} {at}\n")
-            work.line_count += 1
-            work.again.append((device, at))
 
     def _set_status(self, uplink: Uplink, device: int, online: bool, work: "_Work") -> None:
         # A replay tells again what is no longer so.
@@ -249,7 +244,8 @@ class Pipeline:
             return
         self.tally.reason[refusal.reason] = self.tally.reason.get(refusal.reason, 0) + 1
         work.refused.append(RefusedUplink(uplink, name, refusal.reason, refusal.detail))
-        self._hear(uplink, device, Outcome.REFUSED, identity, work)
+        is_unread = device >= 0 and not (uplink.backfill or work.is_replay) and self.state.miss_number(device)
+        self._hear(uplink, device, Outcome.REFUSED, identity, work, step=int(is_unread))
         is_own = uplink.topic.startswith(f"{ROOT}/") and not uplink.topic.endswith(f"/{STATUS}")
         if device >= 0 and is_own and not uplink.backfill:
             work.told.append(Told(uplink, device, refusal, None))
@@ -265,6 +261,8 @@ class Pipeline:
         numbered: bool = False,
         live: bool = False,
         online: bool | None = None,
+        step: int = 0,
+        missing: int = 0,
     ) -> None:
         if device >= 0:
             self.state.stamp[device] = self.state.version + 1
@@ -274,7 +272,9 @@ class Pipeline:
         packet = uplink.message_id
         if packet:
             self._by_packet[packet] = identity
-        work.heard.append(Heard(sender, outcome, uplink.received_at, identity, packet, numbered, live, online))
+        work.heard.append(
+            Heard(sender, outcome, uplink.received_at, identity, packet, numbered, live, online, step, missing)
+        )
 
     # what is known already -----------------------------------------------------------------------------------
 
@@ -329,6 +329,11 @@ class Pipeline:
                 state.seen[device] = max(state.seen[device], entry.received_at)
             if entry.online is not None:
                 state.status[device] = ONLINE if entry.online else OFFLINE
+            if entry.step:
+                if entry.outcome is Outcome.REFUSED:
+                    state.miss_number(device)
+                else:
+                    state.recall_step(device, entry.step)
 
     def unknown_sender(self, topic: str) -> int:
         """The journal's number for senders nobody knows, by the topic's root."""
@@ -351,6 +356,7 @@ class _Work:
     def __init__(self, *, is_stored: bool = True) -> None:
         self.is_stored = is_stored
         """False for values that are only remembered as the latest."""
+        self.is_replay = False
         self.lines: list[str] = []
         self.line_count = 0
         self.heard: list[Heard] = []

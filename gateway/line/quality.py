@@ -76,7 +76,7 @@ def settle(value: float, at: int, flag: int, flat_after: int, rate: float, state
             state.before[series] = last
             if rate:
                 # A failed value is no neighbour.
-                minutes = (at - state.time[series]) // MINUTE + 1
+                minutes = -((state.time[series] - at) // MINUTE)
                 state.gap[series] = 0 if last_flag == FAIL else min(minutes, 65535)
     state.value[series] = value
     state.time[series] = at

@@ -50,6 +50,9 @@ class DeviceHour(NamedTuple):
     kept: int
     refused: int
     repeated: int
+    missing: int = 0
+    """Sent and never arrived, by the device's own numbers: lost on the radio or on the way. Below 0 where some came in a
+    later hour than they were missed in. What arrived and could not be used is ``refused``."""
 
 
 class RefusedRow(NamedTuple):
@@ -177,12 +180,12 @@ class Records:
         for entry in unfolded:
             name = names.get(entry.sender)
             if name is not None and since // HOUR <= entry.hour and entry.hour * HOUR < until:
-                before = sums.setdefault((entry.hour, name), [0, 0, 0])
-                for number, value in enumerate((entry.kept, entry.refused, entry.repeated)):
+                before = sums.setdefault((entry.hour, name), [0, 0, 0, 0])
+                for number, value in enumerate(entry[2:]):
                     before[number] += value
-        ordered = sorted(sums.items(), key=lambda item: (-item[0][0], item[0][1]))[:limit]
         # Where a replay took everything an hour had refused, nothing is left to show.
-        return [DeviceHour(hour * HOUR, name, sum(counts), *counts) for (hour, name), counts in ordered if any(counts)]
+        left = ((-hour, name, counts) for (hour, name), counts in sums.items() if any(counts))
+        return [DeviceHour(-hour * HOUR, name, sum(counts[:3]), *counts) for hour, name, counts in sorted(left)[:limit]]
 
     def refused(
         self, since: int, reason: str | None, device: str | None, before: int | None, limit: int
@@ -235,7 +238,7 @@ def _folded(
     reader: sqlite3.Connection, since: int, until: int, device: str | None, limit: int
 ) -> dict[tuple[int, str], list[int]]:
     rows = reader.execute(
-        "SELECT hour, name, kept, refused, repeated FROM ledger JOIN sender ON sender.id = ledger.sender"
+        "SELECT hour, name, kept, refused, repeated, missing FROM ledger JOIN sender ON sender.id = ledger.sender"
         " WHERE hour >= ? AND hour * 3600000000000 < ? AND (? IS NULL OR name = ?)"
         " ORDER BY hour DESC, name LIMIT ?",
         (since // HOUR, until, device, device, limit),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from devices.fleet_row import FleetRow
 from devices.observation import RefusedError
@@ -24,6 +24,8 @@ from gateway.line.replay import COMMIT_SECONDS, reading
 from gateway.line.state import State
 from gateway.model import Batch, Outcome, Uplink
 
+MOST_DEVICES = 5000
+"""In one job. Chosen: more are more jobs."""
 CHUNK = 500
 """Uplinks in one commit: fresh ones wait for at most one chunk. Chosen."""
 CHUNK_BYTES = 32 << 20
@@ -72,6 +74,18 @@ _SUMS = ("passed", "uplinks", "lines", "refused", "damaged")
 
 class UnknownJobError(Exception):
     """No such job, or the fleet has changed under it: begin again."""
+
+
+class CanRedecode(Protocol):
+    """What decodes again in steps: the line of this process, or another one's over the network."""
+
+    def begin(self, wanted: Wanted) -> tuple[str, int]:
+        """Plan a job; returns its token and how many raw rows it will read."""
+        ...
+
+    def step(self, token: str) -> Progress:
+        """Decode the next uplinks; see ``Redecoder.step``."""
+        ...
 
 
 @dataclass

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from devices.observation import Reason, RefusedError
 from devices.registry import Registry
@@ -63,6 +63,18 @@ def _bound(wanted: Wanted, after: int) -> tuple[object, ...]:
     return after, wanted.since, wanted.until, wanted.reason, wanted.reason, ids, ids
 
 
+class CanReplay(Protocol):
+    """What replays in steps: the line of this process, or another one's over the network."""
+
+    def count(self, wanted: Wanted) -> int:
+        """How many rows a replay will look at."""
+        ...
+
+    def step(self, wanted: Wanted, after: int = 0) -> Step:
+        """Try the next of them; see ``Replayer.step``."""
+        ...
+
+
 class _Chosen(NamedTuple):
     """Rows of one chunk."""
 
@@ -112,7 +124,7 @@ class Replayer:
         line = self._line
         left = line.journal.still_refused([row.id for row in rows])
         rows = [row for row in rows if row.id in left]
-        batch, _ = line.pipeline.process([row.uplink for row in rows])
+        batch, _ = line.pipeline.process([row.uplink for row in rows], replay=True)
         again = iter(batch.refused)
         replayed = []
         for row, entry in zip(rows, batch.heard, strict=True):
@@ -122,8 +134,9 @@ class Replayer:
                 refused = next(again)
                 moved = moved._replace(device=refused.device, reason=refused.reason, detail=refused.detail)
             replayed.append(moved)
-        # They were received, and their refusals kept, when they came.
-        if not line.commit(batch._replace(received=0, heard=(), refused=()), replayed=replayed):
+        # They were received, and their refusals kept, when they came; what they say is no news.
+        judged = [reading._replace(old=True) for reading in batch.judged]
+        if not line.commit(batch._replace(received=0, heard=(), refused=(), judged=judged), replayed=replayed):
             raise TimeoutError("the gateway is stopping; replay again when it runs")
         outcomes = [moved.outcome for moved in replayed]
         return outcomes.count(Outcome.KEPT), outcomes.count(Outcome.REPEATED), outcomes.count(Outcome.REFUSED)

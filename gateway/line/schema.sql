@@ -67,6 +67,7 @@ CREATE TABLE ledger (          -- received = kept + refused + repeated, by devic
     kept     INTEGER NOT NULL,
     refused  INTEGER NOT NULL,
     repeated INTEGER NOT NULL,
+    missing  INTEGER NOT NULL DEFAULT 0,   -- sent and never arrived, by the device's own numbers
     PRIMARY KEY (hour, sender)
 ) WITHOUT ROWID;
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from devices.registry import Registry
 from devices.vocabulary import Measurement
+from gateway.line.completeness import ANEW, LATE, missing, step
 
 MAGIC = b"VILLAGE2"
 RING = 64
@@ -25,7 +26,7 @@ UNKNOWN, OFFLINE, ONLINE = 0, 1, 2
 _SERIES = (
     ("value", "d"), ("before", "d"), ("time", "q"), ("quality", "B"), ("run", "H"), ("gap", "H"), ("line", "B"),
 )  # fmt: skip
-_DEVICE = (("seen", "q"), ("newest", "q"), ("status", "B"), ("slot", "B"))
+_DEVICE = (("seen", "q"), ("newest", "q"), ("status", "B"), ("slot", "B"), ("sequence", "q"), ("unread", "H"))
 
 
 class Latest(NamedTuple):
@@ -72,6 +73,10 @@ class State:
     status: "array[int]"
     slot: "array[int]"
     """Where in the ring the device's next identity goes."""
+    sequence: "array[int]"
+    """The device's newest sequence number, and 1 more: 0 is none."""
+    unread: "array[int]"
+    """Refused uplinks since then; their numbers are not known."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -119,6 +124,34 @@ class State:
             self.ring.append(array("Q", bytes(8 * len(self.registry))))
         self.ring[slot][device] = identity
         self.slot[device] = (slot + 1) % RING
+
+    # completeness --------------------------------------------------------------------------------------------
+
+    def count_on(self, device: int, number: int) -> tuple[int, int]:
+        """Take a sequence number; returns the step and what is missing, as ``completeness`` says."""
+        newest = self.sequence[device] - 1
+        moved = step(newest, number) if newest >= 0 else ANEW
+        lost = missing(moved, self.unread[device])
+        if moved != LATE:
+            self.sequence[device] = number + 1
+            self.unread[device] = 0
+        return moved, lost
+
+    def recall_step(self, device: int, moved: int) -> None:
+        """The same after a restart, from what the journal says; a count that began anew is unknown then."""
+        if moved == ANEW:
+            self.sequence[device] = 0
+        elif moved != LATE and self.sequence[device]:
+            self.sequence[device] += moved
+        if moved not in {0, LATE}:
+            self.unread[device] = 0
+
+    def miss_number(self, device: int) -> bool:
+        """An uplink was refused before its number could be read; False if the device does not number them."""
+        if not self.sequence[device]:
+            return False
+        self.unread[device] = min(self.unread[device] + 1, 65535)
+        return True
 
     # fleet changes -------------------------------------------------------------------------------------------
 
@@ -170,7 +203,7 @@ class State:
         A snapshot is an optimisation: whatever is wrong with it, the state only starts emptier.
         """
         try:
-            parts = _read_parts(path)
+            parts = read_parts(path)
             header = json.loads(parts[0])
             through, ring, profiles = int(header["through"]), int(header["ring"]), dict(header["profiles"])
             devices = zlib.decompress(parts[1]).decode().splitlines()
@@ -234,7 +267,12 @@ def _shared_series(new: Registry, device: int, names: Sequence[str]) -> Iterator
             yield new.first_series[device] + number, origin[entry.name]
 
 
-def _read_parts(path: Path) -> list[bytes]:
+def read_parts(path: Path) -> list[bytes]:
+    """The parts of a file that ``Saver`` has written.
+
+    Raises:
+        OSError, ValueError, struct.error: there is none, or it is not whole.
+    """
     data = path.read_bytes()
     if data[:8] != MAGIC or zlib.crc32(data[12:]) != struct.unpack_from("<I", data, 8)[0]:
         raise ValueError("not a snapshot")

@@ -12,10 +12,19 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.model import LinesRefusedError, Point, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
+from gateway.model import (
+    LinesRefusedError,
+    Point,
+    StoredLine,
+    StoreError,
+    StoreMisconfiguredError,
+    StoreUnavailableError,
+    Window,
+)
 from gateway.northbound.line_reader import Line, read_head, read_lines, refused
 
 _SCHEMA_VERSION = 1
+_IS_TABLE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 _SCHEMA = """
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
@@ -156,6 +165,43 @@ class Embedded:
         if window.every:
             return [Point(*row) for row in rows]
         return [Point(at, value, value, value) for at, value in rows]
+
+    def lines(
+        self,
+        measurement: str,
+        commune: str,
+        device: str | None,
+        start: int,
+        stop: int,
+        limit: int,
+        *,
+        newest: bool = False,
+    ) -> list[StoredLine]:
+        """See ``model.Store.lines``."""
+        order = "DESC" if newest else "ASC"
+        try:
+            with self._reading() as reader:
+                if not reader.execute(_IS_TABLE, (f"point_{measurement}",)).fetchone()[0]:
+                    return []
+                places = reader.execute(
+                    "SELECT id, device FROM series WHERE measurement = ? AND commune = ? AND (? IS NULL OR device = ?)",
+                    (measurement, commune, device, device),
+                ).fetchall()
+                found = []
+                for place, name in places:
+                    cursor = reader.execute(
+                        f'SELECT * FROM "point_{measurement}" WHERE _series = ? AND _time >= ? AND _time < ?'
+                        f" ORDER BY _time {order} LIMIT ?",
+                        (place, start, stop, limit),
+                    )
+                    names = [column[0] for column in cursor.description][2:]
+                    found += [
+                        StoredLine(name, at, {n: v for n, v in zip(names, values, strict=True) if v is not None})
+                        for _, at, *values in cursor
+                    ]
+        except StoreMisconfiguredError as error:
+            raise StoreUnavailableError(str(error)) from error
+        return found
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -8,7 +8,15 @@ from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError, SSLError
 
-from gateway.model import LinesRefusedError, Point, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
+from gateway.model import (
+    LinesRefusedError,
+    Point,
+    StoredLine,
+    StoreError,
+    StoreMisconfiguredError,
+    StoreUnavailableError,
+    Window,
+)
 from gateway.northbound.answers import Answer, error_of, no_answer
 from gateway.northbound.influxql import InfluxQL
 from gateway.northbound.routing import is_rollup, split
@@ -87,6 +95,21 @@ class InfluxDB:
         """See ``model.Store.series``; a roll-up's measurement is asked in the roll-up bucket."""
         bucket = self._buckets[is_rollup(measurement)]
         return self._reader.series(measurement, commune, device, field, window, bucket)
+
+    def lines(
+        self,
+        measurement: str,
+        commune: str,
+        device: str | None,
+        start: int,
+        stop: int,
+        limit: int,
+        *,
+        newest: bool = False,
+    ) -> list[StoredLine]:
+        """See ``model.Store.lines``."""
+        database = self._buckets[is_rollup(measurement)]
+        return self._reader.lines(measurement, commune, device, start, stop, limit, newest, database)
 
     def check(self) -> list[str]:
         """See ``model.Store.check``.

@@ -6,7 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gateway.model import Point, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
+from gateway.model import (
+    Point,
+    StoredLine,
+    StoreError,
+    StoreMisconfiguredError,
+    StoreUnavailableError,
+    Window,
+)
 from gateway.northbound.answers import Answer, Endpoint, error_of
 from gateway.northbound.influxql import InfluxQL, identifier
 from gateway.northbound.routing import is_rollup, split
@@ -81,6 +88,21 @@ class InfluxDB1:
         """See ``model.Store.series``; a roll-up's measurement is asked in the roll-up database."""
         database = self._databases[is_rollup(measurement)]
         return self._reader.series(measurement, commune, device, field, window, database)
+
+    def lines(
+        self,
+        measurement: str,
+        commune: str,
+        device: str | None,
+        start: int,
+        stop: int,
+        limit: int,
+        *,
+        newest: bool = False,
+    ) -> list[StoredLine]:
+        """See ``model.Store.lines``."""
+        database = self._databases[is_rollup(measurement)]
+        return self._reader.lines(measurement, commune, device, start, stop, limit, newest, database)
 
     def check(self) -> list[str]:
         """See ``model.Store.check``. Missing databases are created if this account may.

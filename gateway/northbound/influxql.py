@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.model import Point, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
+from gateway.model import Point, StoredLine, StoreError, StoreMisconfiguredError, StoreUnavailableError, Window
 from gateway.northbound.answers import Answer, Endpoint, error_of, one_line, words_of
 
 _MILLISECOND = 1_000_000
@@ -112,6 +112,41 @@ class InfluxQL:
         if width:
             return [Point(at, float(mean), float(low), float(high)) for at, mean, low, high in rows]
         return [Point(at, float(value), float(value), float(value)) for at, value in rows]
+
+    def lines(
+        self, measurement: str, commune: str, device: str | None, start: int, stop: int, limit: int, newest: bool,
+        database: str | None = None,
+    ) -> list[StoredLine]:  # fmt: skip
+        """See ``model.Store.lines``.
+
+        Raises:
+            StoreUnavailableError: cannot be asked now; also where a person must mend the settings first.
+        """
+        whose = f' AND "device" = {text(device)}' if device is not None else ""
+        statement = (
+            f'SELECT * FROM {identifier(measurement)} WHERE "commune" = {text(commune)}{whose}'
+            f' AND time >= {start} AND time < {stop} GROUP BY "commune", "device"'
+            f" ORDER BY time {'DESC' if newest else 'ASC'} LIMIT {limit}"
+        )
+        try:
+            tables = self.ask(statement, database)
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            raise StoreUnavailableError(str(error)) from error
+        return [
+            StoredLine(
+                table.tags.get("device", ""),
+                int(at),
+                {
+                    name: float(value)
+                    for name, value in zip(table.columns[1:], values, strict=True)
+                    if value is not None
+                },
+            )
+            for table in tables
+            for at, *values in table.values
+        ]
 
     def problem(self, database: str) -> str:
         """Why this account cannot read this database, one line with what to do; empty if it can."""

@@ -10,12 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.southbound.accounts import AccessError, Accounts, Command, Progress, read_accounts
+from gateway.southbound.accounts import ADMIN_ROLE, DEFAULTS, AccessError, Accounts, Command, Progress, read_accounts
 
 ITERATIONS = 101
 """PBKDF2 rounds, as Mosquitto 2.0 writes them itself. Ours are random passwords of 120 bits, which no number of rounds
 makes harder to guess."""
 MAX_BYTES = 1 << 30
+
+
+CONTROL = "$CONTROL/dynamic-security/#"
+_ADMIN_MAY = ("publishClientSend", "publishClientReceive", "subscribePattern")
+"""The administrator changes accounts and does nothing else: no reading passes through it."""
 
 
 class AccountsFile:
@@ -33,7 +38,7 @@ class AccountsFile:
                 raise AccessError(f"{path}: far too large for a file of accounts")
             self._data = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise AccessError(f"{path}: no such file; make it with `mosquitto_ctrl dynsec init {path} NAME`") from None
+            raise AccessError(f"{path}: no such file; `village devices credentials begin` makes it") from None
         except OSError as error:
             raise AccessError(f"{path}: {error.strerror}; run this as root") from error
         except ValueError as error:
@@ -53,6 +58,28 @@ class AccountsFile:
             "setClientPassword": self._set_password,
             "deleteClient": self._delete_client,
         }
+
+    @classmethod
+    def make(cls, path: Path, admin: str, password: str) -> "AccountsFile":
+        """A new file with one administrator, and nothing allowed to anybody else; as `mosquitto_ctrl dynsec init` does.
+
+        Raises:
+            AccessError: there is one already, or it cannot be written.
+        """
+        acls = [{"acltype": kind, "topic": CONTROL, "allow": True} for kind in _ADMIN_MAY]
+        client = {"username": admin, "roles": [{"rolename": ADMIN_ROLE}]} | _hashed(password)
+        roles = [{"rolename": ADMIN_ROLE, "acls": acls}]
+        data = {"defaultACLAccess": DEFAULTS, "clients": [client], "roles": roles}
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
+                json.dump(data, file, indent="\t")
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            raise AccessError(f"{path}: exists, and every device's account is in it; it is kept") from None
+        except OSError as error:
+            raise AccessError(f"{path}: {error.strerror}; run this as root") from error
+        return cls(path)
 
     def _of(self, kind: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self._data.setdefault(kind, [])

@@ -1,1 +1,1 @@
-"""The benchmarks (``make bench``): every figure against what it is measured against, in the same run on this machine."""
+"""The benchmarks (``make bench``): every figure beside what it is measured against, on this machine, in one run."""

@@ -1,4 +1,4 @@
-"""What the kernel says of a process (Linux): processor time, resident memory, bytes written; and children that report."""
+"""Processes: what the kernel says of one (Linux), and children of the benchmarks that wait, work and report."""
 
 import json
 import subprocess

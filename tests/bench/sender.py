@@ -22,7 +22,7 @@ class Order(NamedTuple):
     devices: int
     communes: int
     first: int
-    count: int
+    messages: int
     start_ms: int
     """Time of the first message [ms since 1970]."""
     rate: float = 0.0
@@ -49,14 +49,14 @@ def send(order: Order) -> None:
     messages = [
         (message.device % CONNECTIONS, topics.setdefault(message.topic, text(message.topic)), message.payload)
         for message in province.messages(
-            order.first, order.count, order.start_ms, order.rate or FASTEST, order.probe
+            order.first, order.messages, order.start_ms, order.rate or FASTEST, order.probe
         )
     ]  # fmt: skip
     await_go()
     began = time.monotonic()
     done = 0
-    while done < order.count or not publisher.idle():
-        due = min(order.count, int((time.monotonic() - began) * order.rate) + 1) if order.rate else order.count
+    while done < order.messages or not publisher.idle():
+        due = min(order.messages, int((time.monotonic() - began) * order.rate) + 1) if order.rate else order.messages
         for message in messages[done:due]:
             publisher.offer_bytes(*message)
         done = due

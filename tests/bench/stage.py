@@ -73,7 +73,8 @@ class Influx:
     def stored(self) -> int:
         """Points written since the server started, rewritten ones too."""
         variables = json.loads(self.http.request("GET", f"{self.server.url}/debug/vars").data)
-        return sum(int(part["values"]["pointsWrittenOK"]) for part in variables.values() if part.get("name") == "httpd")
+        parts = [part for name, part in variables.items() if name.startswith("httpd")]
+        return int(parts[0]["values"]["pointsWrittenOK"])
 
     def await_stored(self, count: int) -> float:
         """When the server had so many points (``time.monotonic``)."""
@@ -112,6 +113,14 @@ def broker() -> Iterator[Server]:
         yield server
 
 
+def fleet_file(work: Path, province: Province) -> Path:
+    """The province's fleet database, made once for all benchmarks of a run."""
+    path = work / f"fleet-{province.devices}-{province.communes}.db"
+    if not path.exists():
+        province.write_fleet(path)
+    return path
+
+
 @contextmanager
 def folder() -> Iterator[Path]:
     """A folder that is gone afterwards."""
@@ -119,9 +128,8 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-@contextmanager
-def gateway(place: Path, port: int, stores: str, fleet: Path, settings: str = "", journal: str = "") -> Iterator[Gateway]:
-    """A running gateway, connected to its broker.
+def make_gateway(place: Path, port: int, stores: str, fleet: Path, settings: str = "", journal: str = "") -> Gateway:
+    """A gateway that is not started yet.
 
     Args:
         place: folder of its configuration and data.
@@ -131,8 +139,13 @@ def gateway(place: Path, port: int, stores: str, fleet: Path, settings: str = ""
         settings: more lines of ``[gateway]``.
         journal: lines of ``[journal]``.
     """
-    own = f'fleet = "{fleet}"\n{settings}'
-    with Gateway(place, port, f"[journal]\n{journal}\n{stores}", gateway=own) as process:
+    return Gateway(place, port, f"[journal]\n{journal}\n{stores}", gateway=f'fleet = "{fleet}"\n{settings}')
+
+
+@contextmanager
+def gateway(broker: Server, stores: str, fleet: Path, settings: str = "", journal: str = "") -> Iterator[Gateway]:
+    """A running gateway without a past, connected to its broker; see ``make_gateway``."""
+    with folder() as place, make_gateway(place, broker.port, stores, fleet, settings, journal) as process:
         process.await_connected()
         yield process
 
@@ -165,3 +178,9 @@ def await_settled(process: Gateway, store: str = "influx") -> dict[str, Any]:
     found = await_that("nothing waits", settled, PATIENCE)
     assert found is not None
     return found
+
+
+def check_count(store: Influx, order: Order) -> None:
+    """InfluxDB has each of these messages as a point of its own."""
+    counted = store.count(order.start_ms)
+    assert counted == order.messages, f"{order.messages} messages were sent, InfluxDB has {counted} points"

@@ -1,0 +1,206 @@
+"""The analytics thread: what the line has committed goes in, what it means goes back to the line to be committed."""
+
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import numpy as np
+import structlog
+
+from devices.registry import Registry
+from gateway.analytics.alert_book import AlertChange
+from gateway.analytics.columns import PROPERTY_NUMBER, Columns
+from gateway.analytics.room import Analytics
+from gateway.analytics.store_source import StoreSource
+from gateway.analytics.windows import HOUR, day_start
+from gateway.line.state import Saver, read_parts
+from gateway.model import Judged, Store, StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+MEND_SECONDS = 20.0
+SAVE_SECONDS = 60.0
+MOST_WAITING = 2_000
+"""Batches that may wait to be looked at: some seconds of a province. Chosen."""
+AT_ONCE = 50_000
+"""Lines of readings that are looked at together; bounds the memory of one look."""
+
+WriteLines = Callable[[Sequence[str]], None]
+"""Commit finished lines through the line's thread; returns when they are on disk."""
+
+
+class AnalyticsWorker:
+    """Owns the analytics room. ``take`` is called by the line's thread, everything else happens in its own."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        write: WriteLines,
+        oldest_waiting: Callable[[], int],
+        heard_since: Callable[[int], Sequence[int]],
+        path: Path,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Resume from the snapshot at ``path``, if there is one.
+
+        Args:
+            registry: the fleet.
+            store: where late readings are read back from.
+            write: how lines get into the journal.
+            oldest_waiting: when the oldest line that ``store`` does not have yet was committed [ns UTC]; 0: none waits.
+            heard_since: devices that were heard after a moment [ns UTC].
+            path: of the snapshot.
+            now: nanoseconds UTC.
+        """
+        self._store, self._write, self._oldest_waiting, self._now = store, write, oldest_waiting, now
+        self._saver = Saver(path)
+        self._queue: SimpleQueue[Sequence[Judged]] = SimpleQueue()
+        self._heard_since = heard_since
+        self._fleet: Registry | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="analytics")
+        self._room = self._resume(registry, path, heard_since)
+        self._changes: list[AlertChange] = []
+        self._next_mend = self._next_save = 0.0
+        self._skipped_since = 0
+        self.failed: BaseException | None = None
+        """What ended the thread, if it was not ``stop``: a bug; the line goes on without it."""
+
+    def _resume(self, registry: Registry, path: Path, heard_since: Callable[[int], Sequence[int]]) -> Analytics:
+        now = self._now()
+        try:
+            header, *parts = read_parts(path)
+            saved_at, whole = (int(word) for word in header.split())
+        except (OSError, ValueError, struct.error, zlib.error):
+            return Analytics(registry, now)
+        room = Analytics.resumed(registry, now, parts)
+        # What the snapshot does not hold is read back from the store: what was said after it, and after a crash the
+        # sums of the day, which only the snapshot of an orderly stop has.
+        since = saved_at if whole else day_start((saved_at // HOUR + 7) // 24)
+        for device in heard_since(since):
+            room.rollups.mark(device, since, now, now)
+        return room
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def finish(self, seconds: float) -> None:
+        """Look at what has come, save, end; the line must still be running. Returns after ``seconds`` at the latest."""
+        self._stopping.set()
+        self._queue.put(())
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def join(self) -> None:
+        """Return when the thread has ended: at once if the line has."""
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def take(self, judged: Sequence[Judged]) -> None:
+        """Readings that are on disk now. Returns at once."""
+        if self._queue.qsize() < MOST_WAITING and self.failed is None:
+            self._queue.put(judged)
+        elif not self._skipped_since:
+            # Too much at once: what cannot be looked at now is read back from the store later.
+            self._skipped_since = judged[0].received_at
+
+    def use(self, registry: Registry) -> None:
+        """Go on with another fleet."""
+        self._fleet = registry
+        self._queue.put(())
+
+    def current(self) -> list[AlertChange]:
+        """Alerts that are pending, firing or acknowledged, as of the last look. From any thread."""
+        return list(self._changes)
+
+    # the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._turn()
+            self._turn()
+            self._save(whole=True)
+        except Exception as error:  # the thread's edge: readings must go on although nobody says what they mean
+            if self._stopping.is_set() and isinstance(error, TimeoutError):
+                return  # the line ended first; the last snapshot and the store hold what is needed
+            self.failed = error
+            log.exception("analytics failed: no alerts, indices and roll-ups until the gateway is restarted")
+
+    def _turn(self) -> None:
+        self._observe()
+        if self._fleet is not None:
+            parts, fleet, self._fleet = self._room.snapshot(), self._fleet, None
+            self._room = Analytics.resumed(fleet, self._now(), parts)
+        now = self._now()
+        self._room.tick(now)
+        self._changes = self._room.alerts.book.current()
+        self._write_out(now)
+        if time.monotonic() >= self._next_mend:
+            self._next_mend = time.monotonic() + MEND_SECONDS
+            self._mend(now)
+            self._write_out(now)
+        if time.monotonic() >= self._next_save:
+            self._next_save = time.monotonic() + SAVE_SECONDS
+            self._save(whole=False)
+
+    def _observe(self) -> None:
+        """Wait a second for readings, then look at everything that has come."""
+        until = time.monotonic() + TICK_SECONDS
+        news: list[Judged] = []
+        while len(news) < AT_ONCE:
+            wait = until - time.monotonic()
+            try:
+                news += self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+            except Empty:
+                break
+            if self._stopping.is_set() or self._fleet is not None:
+                until = 0.0
+        if self._skipped_since and self._queue.empty():
+            since, self._skipped_since = self._skipped_since, 0
+            for device in self._heard_since(since):
+                self._room.rollups.mark(device, since, self._now(), self._now())
+        for old in (False, True):
+            some = [one for one in news if one.old is old]
+            if some:
+                self._room.take(columns_of_judged(some), old=old)
+
+    def _write_out(self, now: int) -> None:
+        while True:
+            raw, rollup = self._room.written(now)
+            if not raw and not rollup:
+                return
+            self._write([*raw, *rollup])
+
+    def _mend(self, now: int) -> None:
+        source = StoreSource(self._store, self._room.tables, self._room.rollups.counters)
+        try:
+            self._room.mend(source, self._oldest_waiting() or now)
+        except StoreUnavailableError as error:
+            log.info("late readings cannot be read back now; trying again", error=str(error))
+
+    def _save(self, *, whole: bool) -> None:
+        parts = self._room.snapshot(rollups=whole)
+        self._saver.save([b"%d %d" % (self._now(), whole), *parts], wait=whole)
+
+
+def columns_of_judged(judged: Sequence[Judged]) -> Columns:
+    """Lines of readings, reading by reading, column by column."""
+    counts = np.fromiter((len(one.values) for one in judged), np.int64, len(judged))
+    total, number = int(counts.sum()), PROPERTY_NUMBER.__getitem__
+    return Columns(
+        np.repeat(np.fromiter((one.device for one in judged), np.int64, len(judged)), counts),
+        np.fromiter(map(number, chain.from_iterable(one.properties for one in judged)), np.int64, total),
+        np.fromiter(chain.from_iterable(one.values for one in judged), np.float64, total),
+        np.repeat(np.fromiter((one.at for one in judged), np.int64, len(judged)), counts),
+        np.repeat(np.fromiter((one.received_at for one in judged), np.int64, len(judged)), counts),
+        np.fromiter(chain.from_iterable(one.flags for one in judged), np.uint8, total),
+    )
