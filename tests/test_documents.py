@@ -33,6 +33,18 @@ def test_every_village_command_in_the_readme_exists() -> None:
     assert named <= set(command_names())
 
 
+def test_every_guarantee_names_tests_that_exist() -> None:
+    """A promise without a proof is an advertisement."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    table = readme.partition("## Guarantees")[2].partition("## Develop")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| Is |")]
+    written = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    proofs = [re.findall(r"`(test_\w+)`", row.split("|")[3]) for row in rows]
+    assert len(rows) > 5
+    assert [row for row, named in zip(rows, proofs, strict=True) if not named] == []
+    assert [name for named in proofs for name in named if f"def {name}(" not in written] == []
+
+
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_lock_files_carry_no_registry_host(name: str) -> None:
     """They must work behind any mirror."""
