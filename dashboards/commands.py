@@ -11,6 +11,7 @@ import typer
 from rich.progress import track
 
 from dashboards.generate import GENERATED, HERE, dashboards, outdated, write
+from dashboards.handbook import HANDBOOK, write_handbook
 from dashboards.provisioning import ACCOUNTS, FOLDERS, data_sources
 from dashboards.push import Outcome, Push, Pushed, PushError, Target
 from dashboards.shapes import misspelt
@@ -65,6 +66,7 @@ def generate(
     ] = "",
     org: Annotated[int, typer.Option(min=1, help="With --commune: Grafana's organisation.")] = 1,
     store: Annotated[str, typer.Option(help=f"With --commune: {', '.join(ACCOUNTS)}.")] = "influxdb2",
+    docs: Annotated[Path | None, typer.Option(help="Make the handbook's tables anew in this folder too.")] = None,
 ) -> None:
     """Write dashboards, provisioning files and the map's outline."""
     if commune:
@@ -74,6 +76,8 @@ def generate(
         return
     for path in write(out, names_of(fleet)):
         typer.echo(out / path)
+    if docs is not None and write_handbook(docs):
+        typer.echo(docs / HANDBOOK)
 
 
 @group.command()

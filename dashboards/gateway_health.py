@@ -109,7 +109,7 @@ def board(say: Say) -> Board:
             now(say, "broker", say("Kết nối broker", "Broker"),
                 say("Cổng dữ liệu có đang nối với broker MQTT hay không.", "Whether the gateway is connected to its broker."),
                 scales.COUNT, scales.scale_of_names(parts), alerts),
-            now(say, "journal", say("Nhật ký trên đĩa", "Journal"),
+            now(say, "journal", say("Ghi nhật ký", "Journal"),
                 say("Nhật ký có ghi được không; đầy thì cổng ngừng xác nhận tin.", "Whether it can be written; when it is full, nothing is acknowledged."),
                 scales.COUNT, scales.scale_of_names(parts), alerts),
             now(say, "devices_heard", say("Thiết bị đang báo về", "Devices heard"),

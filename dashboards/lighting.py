@@ -17,12 +17,8 @@ LIGHT = Measurement.STREETLIGHT
 DAY = measurement_name(LIGHT, Scope.DEVICE, Width.DAY)
 GROUP_DAY = measurement_name(LIGHT, Scope.GROUP, Width.DAY)
 USED = field_name("energy", Statistic.INCREASE)
-CABINETS = "({})".format(
-    " OR ".join(
-        f'"{field_name(name, Statistic.MEAN)}" >= -1000000' for name in ("power_l1", "door_open", "leakage_current")
-    )
-)
-"""Lines of cabinets: only they measure one of these. Energy is counted there, and not again at the lamps behind them."""
+CABINETS = f'"{field_name("power_l1", Statistic.MEAN)}" >= -1000000'
+"""Lines of cabinets: only they measure single phases. Energy is counted there, and not again at the lamps behind them."""
 WORKING_LAMPS = (0.9, 0.97)
 """Chosen: with 500 lamps the sixteenth dark one is a matter for the week, the fifty-first one for tonight."""
 
@@ -109,7 +105,7 @@ def saved(say: Say, field: str, *conditions: str, page: str = "lighting") -> Pan
         "saved_co2": (
             say("CO2 giảm hôm qua", "CO2 avoided yesterday"),
             say(
-                f"Điện tiết kiệm nhân {factor:g} kg/kWh (lưới điện {year}).",
+                f"Điện tiết kiệm nhân {decimal(factor)} kg/kWh (lưới điện {year}).",
                 f"Saved energy times {factor:g} kg/kWh (grid of {year}).",
             ),
             "masskg",
@@ -148,6 +144,15 @@ def lamp_map(say: Say) -> Panel:
     )
 
 
+def decimal(number: float) -> str:
+    """A number as Vietnamese write it.
+
+    >>> decimal(0.6592)
+    '0,6592'
+    """
+    return f"{number:g}".replace(".", ",")
+
+
 def device_url(say: Say) -> str:
     """The page of the device in the row or under the pointer."""
     return f"/d/{say.uid('device')}?${{__url_time_range}}&{HERE}&var-device=${{__data.fields.device}}"
@@ -176,7 +181,7 @@ def circuits_lit(say: Say) -> Panel:
                     hour,
                     COMMUNE,
                     f"time >= now() - {HOURS_DAYS}d",
-                    group='time(1h), "group" fill(none)',
+                    group='time($__interval), "group" fill(none)',
                 ),
                 Source.ROLLUPS,
                 alias="$tag_group",
@@ -293,7 +298,7 @@ def board(say: Say) -> Board:
             daily(
                 say("CO2 theo tủ", "CO2 by cabinet"),
                 say(
-                    f"Điện nhân hệ số {factor.factors[factor.default_year]:g} kg/kWh ({factor.source.document}).",
+                    f"Điện nhân hệ số {decimal(factor.factors[factor.default_year])} kg/kWh ({factor.source.document}).",
                     f"Energy times {factor.factors[factor.default_year]:g} kg/kWh ({factor.source.document}).",
                 ),
                 f'sum("{USED}") * {factor.factors[factor.default_year]:g}',
@@ -317,7 +322,7 @@ def board(say: Say) -> Board:
             ),
             Panel(
                 "timeseries",
-                say("Tỷ lệ đèn hoạt động", "Lamps that work, over time"),
+                say("Tỷ lệ đèn hoạt động theo thời gian", "Lamps that work, over time"),
                 say("Tỷ lệ đèn sáng đúng lúc theo từng giờ và từng ngày.", "Share of lamps burning when they should."),
                 hours_and_days(f'mean("{WORKING}")', LIGHT, Scope.COMMUNE, say("hoạt động", "working"), COMMUNE),
                 scales.SHARE,

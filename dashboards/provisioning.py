@@ -1,36 +1,23 @@
 """The files Grafana reads at its start: data sources for InfluxDB 1.x, 2.x and 3.x, dashboard folders, alerting."""
 
 import json
+import re
 from typing import Any
 
 from dashboards import alerting
 from dashboards.board import ZONE
 from dashboards.queries import Source
-from devices.fleet_row import DEVICE_ID
 
 DATABASES = {Source.READINGS: "village", Source.ROLLUPS: "village_rollup"}
 NAMES = {Source.READINGS: "Village", Source.ROLLUPS: "Village roll-ups"}
 MOUNTED = "/var/lib/grafana/dashboards/village"
 """Where the generated dashboards are mounted into Grafana."""
 ACCOUNTS = {
-    "influxdb1": (
-        "$VILLAGE_STORE_USER",
-        "$VILLAGE_STORE_PASSWORD",
-        "InfluxDB 1.x: a user with READ on both databases.",
-    ),
-    "influxdb2": (
-        "token",
-        "$VILLAGE_STORE_TOKEN",
-        "InfluxDB 2.7 and later: a token that reads both buckets; the user name is ignored.",
-    ),
-    "influxdb3": (
-        "token",
-        "$VILLAGE_STORE_TOKEN",
-        "InfluxDB 3 Core: an admin token (it has no other); the user name is ignored.",
-    ),
+    "influxdb1": "InfluxDB 1.x: a user with READ on both databases, by Basic authentication.",
+    "influxdb2": "InfluxDB 2.7 and later: a token that reads both buckets, in a header.",
+    "influxdb3": "InfluxDB 3 Core: an admin token (it has no other), in a header.",
 }
-"""User, password and remark, by what is asked: Basic is the one form of authentication that all three take."""
-_KEY = DEVICE_ID.strip("^$")
+"""What the account has to be, by what is asked."""
 FOLDERS = {"vi": "Làng thông minh", "en": "Smart village (English)", "public": "Công khai", "public-en": "Public"}
 """Grafana's folder of each folder of generated files."""
 
@@ -73,33 +60,36 @@ def data_sources(kind: str, commune: str = "", org: int = 1) -> str:
         commune: where each commune has databases of its own, whose they are; its account has variables of its own.
         org: Grafana's organisation.
     """
-    user, password, remark = ACCOUNTS[kind]
     suffix = f"_{commune}" if commune else ""
-    variable = suffix.upper().replace("-", "_").replace(".", "_").replace(":", "_")
-    rows = [
-        {
+    variable = re.sub(r"[^A-Z0-9]", "_", suffix.upper())
+    rows = []
+    for source, database in DATABASES.items():
+        settings: dict[str, Any] = {
+            "version": "InfluxQL",
+            "dbName": f"{database}{suffix}",
+            "httpMode": "POST",
+            "timeInterval": "10s",
+        }
+        row: dict[str, Any] = {
             "name": NAMES[source],
             "uid": source.value,
             "orgId": org,
             "type": "influxdb",
             "access": "proxy",
             "url": "$VILLAGE_STORE_URL",
-            "basicAuth": True,
-            "basicAuthUser": f"{user}{variable if user.startswith('$') else ''}",
             "isDefault": source is Source.READINGS,
             "editable": False,
             "database": f"{database}{suffix}",
-            "jsonData": {
-                "version": "InfluxQL",
-                "dbName": f"{database}{suffix}",
-                "httpMode": "POST",
-                "timeInterval": "10s",
-            },
-            "secureJsonData": {"basicAuthPassword": f"{password}{variable}"},
+            "jsonData": settings,
         }
-        for source, database in DATABASES.items()
-    ]
-    return yaml({"apiVersion": 1, "datasources": rows}, f"{remark}\nMade by `village dashboards generate`.")
+        if kind == "influxdb1":
+            row |= {"basicAuth": True, "basicAuthUser": f"$VILLAGE_STORE_USER{variable}"}
+            row["secureJsonData"] = {"basicAuthPassword": f"$VILLAGE_STORE_PASSWORD{variable}"}
+        else:
+            settings["httpHeaderName1"] = "Authorization"
+            row["secureJsonData"] = {"httpHeaderValue1": f"Token $VILLAGE_STORE_TOKEN{variable}"}
+        rows.append(row)
+    return yaml({"apiVersion": 1, "datasources": rows}, f"{ACCOUNTS[kind]}\nMade by `village dashboards generate`.")
 
 
 def providers() -> str:

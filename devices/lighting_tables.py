@@ -55,6 +55,16 @@ class Assignment(Data):
     group: str = ""
 
 
+class Baseline(Data):
+    """What each lamp of a commune is compared with when savings are computed; an empty commune fits all."""
+
+    commune: str = ""
+    watts_each: Annotated[float, Field(gt=0, le=5000)]
+    """[W] of the lamps of before, their ballasts included."""
+    source: Text
+    """Where that comes from, in words; shown wherever the saving is."""
+
+
 class Place(Data):
     """A position on the map [deg]."""
 
@@ -105,6 +115,7 @@ class Lighting(Data):
     place: Place
     schedules: Annotated[tuple[Schedule, ...], Field(min_length=1, max_length=200)]
     assignments: Annotated[tuple[Assignment, ...], Field(min_length=1)]
+    baselines: tuple[Baseline, ...] = ()
     detect: Detect
 
     @model_validator(mode="after")
@@ -116,6 +127,11 @@ class Lighting(Data):
         if not any((a.commune, a.zone, a.group) == ("", "", "") for a in self.assignments):
             raise ValueError("assignments: one must fit every lamp (without commune, zone and group)")
         return self
+
+    def baseline_of(self, commune: str) -> Baseline | None:
+        """What a commune's lamps are compared with: the last line that fits; None if nobody said."""
+        fitting = [baseline for baseline in self.baselines if baseline.commune in ("", commune)]
+        return fitting[-1] if fitting else None
 
     def schedule_of(self, commune: str, zone: str, group: str) -> int:
         """Index of the schedule that a lamp of this commune, zone and group follows."""

@@ -75,8 +75,8 @@ class Heard(NamedTuple):
     """The device spoke just now: kept, neither retained nor from a file."""
     online: bool | None = None
     """What a status message said."""
-    step: int = 0
-    """How far the device's sequence number has moved, as ``completeness.step`` says; 0 if the uplink has none."""
+    sequence: int = 0
+    """The sequence number that was counted, and 1 more; 0 is none. Of a refused uplink: 1 if its number is not known."""
     missing: int = 0
     """Uplinks that the device's numbers say were sent and never arrived; -1 where one of those came late."""
 
@@ -219,9 +219,8 @@ class BodyTooLargeError(StoreError):
     """413: split."""
 
 
-class Store(Protocol):
-    """What keeps the readings: InfluxDB 2.x/3.x, 1.x, or the embedded one. Called from one thread each for writing;
-    reading comes from other threads."""
+class StoreWriter(Protocol):
+    """A store as delivery sees it; called from one thread."""
 
     name: str
     """Unique among the stores of the settings."""
@@ -233,6 +232,11 @@ class Store(Protocol):
             StoreError: one of its four classes.
         """
         ...
+
+
+class Store(StoreWriter, Protocol):
+    """What keeps the readings: InfluxDB 2.x/3.x, 1.x, or the embedded one. Called from one thread each for writing;
+    reading comes from other threads."""
 
     def series(self, measurement: Measurement, commune: str, device: str, field: str, window: Window) -> list[Point]:
         """A field of one device over time, oldest first.

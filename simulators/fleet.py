@@ -24,6 +24,11 @@ class Fleet(NamedTuple):
         """How many devices."""
         return sum(len(cohort.names) for cohort in self.cohorts)
 
+    @property
+    def rate(self) -> float:
+        """Uplinks a second."""
+        return sum(len(cohort.names) / cohort.interval for cohort in self.cohorts)
+
     def rows(self) -> Iterator[FleetRow]:
         """Every device, as the registry is told."""
         for cohort in self.cohorts:

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from simulators.packets import REFUSALS, publish_packet, varying
+
 KEEPALIVE = 60
 _CONNECT_TIMEOUT = 10.0
 _LONGEST_WAIT = 30.0
@@ -73,25 +75,6 @@ class BrokerRefusedError(Exception):
     """The broker answered and will not have us (account, client id, version): waiting does not help."""
 
 
-_REFUSALS = {
-    1: "does not speak MQTT 3.1.1",
-    2: "refuses the client id",
-    3: "is not available",
-    4: "refuses the user name or password",
-    5: "does not authorize this account",
-}
-
-
-def varying(length: int) -> bytes:
-    """The remaining length of a fixed header: seven bits a byte, least first."""
-    found = bytearray()
-    while True:
-        length, low = divmod(length, 128)
-        found.append(low | (0x80 if length else 0))
-        if not length:
-            return bytes(found)
-
-
 def text(value: str | bytes) -> bytes:
     """A string with its length in front."""
     data = value.encode() if isinstance(value, str) else value
@@ -112,18 +95,6 @@ def connect_packet(speaker: Speaker, broker: Broker) -> bytes:
             rest += text(broker.password)
     body = text("MQTT") + bytes([4, flags]) + struct.pack(">H", KEEPALIVE) + rest
     return b"\x10" + varying(len(body)) + body
-
-
-_HEADS = {qos: [bytes([0x30 | qos << 1]) + varying(length) for length in range(2048)] for qos in (0, 1)}
-
-
-def publish_packet(topic: bytes, payload: bytes, number: bytes, retain: bool = False) -> bytes:
-    """PUBLISH; ``topic`` with its length in front, ``number`` two bytes for QoS 1 and none for QoS 0."""
-    length = len(topic) + len(number) + len(payload)
-    if length < 2048 and not retain:
-        return b"".join((_HEADS[1 if number else 0][length], topic, number, payload))
-    head = bytes([0x30 | (2 if number else 0) | (1 if retain else 0)])
-    return b"".join((head, varying(length), topic, number, payload))
 
 
 class _Connection:
@@ -335,7 +306,7 @@ class Publisher:
 
     def _welcomed(self, connection: _Connection, code: int) -> None:
         if code:
-            self._refused = f"the broker at {self._broker.host}:{self._broker.port} {_REFUSALS.get(code, 'refuses')}"
+            self._refused = f"the broker at {self._broker.host}:{self._broker.port} {REFUSALS.get(code, 'refuses')}"
             self._lose(connection)
             if code in {1, 2, 4, 5}:
                 raise BrokerRefusedError(self._refused)

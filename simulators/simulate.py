@@ -16,7 +16,9 @@ TICK = 0.1
 MOST_WAITING = 50_000
 """Uplinks that may wait for the broker; beyond that the fleet's time stands still until the broker has caught up."""
 LONGEST_STEP = 60.0
-"""Seconds of the fleet's time taken from the stream at once."""
+"""Seconds of the fleet's time taken from the stream at once, at most."""
+MOST_AT_ONCE = 5_000
+"""Uplinks taken from the stream at once, about: a fleet that has fallen behind must not fill the memory."""
 GOODBYE_SECONDS = 2.0
 
 
@@ -94,6 +96,7 @@ def run(
     who: Sequence[Speaker] = speakers(fleet, name)
     publisher = Publisher(broker, who, window=20 if fleet.scenario.connections == 0 else 500, clock=clock)
     began, sent = clock(), 0
+    longest = min(LONGEST_STEP, MOST_AT_ONCE / fleet.rate)
 
     def progress() -> Progress:
         counts = publisher.counts()
@@ -109,7 +112,7 @@ def run(
             if pace.stop is not None and stream.at >= pace.stop and publisher.idle():
                 break
             if now.behind > 0.0 and now.waiting < MOST_WAITING:
-                until = stream.at + min(now.behind, LONGEST_STEP)
+                until = stream.at + min(now.behind, longest)
                 taken = stream.take(until)
                 if truth is not None:
                     truth.write(taken)
@@ -117,7 +120,7 @@ def run(
                     if uplink.fate is not Fate.LOST:
                         publisher.offer(connection_of[uplink.device], uplink.note)
                         sent += 1
-            end = clock() + (TICK if now.behind < LONGEST_STEP else 0.0)
+            end = clock() + (TICK if now.behind < longest else 0.0)
             publisher.turn(0.0)
             while (left := end - clock()) > 0.0 and not stopped():
                 publisher.turn(left)

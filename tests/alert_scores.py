@@ -24,7 +24,7 @@ from gateway.analytics.sun import DARK, LIT, expected
 from simulators.applied_faults import AppliedFaults
 from simulators.device import Cohort
 from simulators.fleet import Fleet, build
-from simulators.scenario import Scenario, parse_scenario
+from simulators.scenario import parse_scenario
 
 NS = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * NS, 3600 * NS, 86400 * NS
@@ -149,13 +149,12 @@ class Score(NamedTuple):
         return self.right / self.told if self.told else 0.0
 
 
-def fleet(seed: int, days: int) -> Fleet:
+def fleet(seed: int, days: int, communes: int = 2) -> Fleet:
     """The devices and their faults."""
-    return build(_scenario(), seed, START + days * 86400)
-
-
-def _scenario() -> Scenario:
-    return parse_scenario(SCENARIO, "alert_scores")
+    scenario = parse_scenario(SCENARIO, "alert_scores")
+    assert scenario.spread is not None
+    some = scenario.spread.model_copy(update={"communes": scenario.spread.communes[:communes]})
+    return build(scenario.model_copy(update={"spread": some}), seed, START + days * 86400)
 
 
 def heard(made: Fleet, room: Analytics, start: float, stop: float) -> Columns:
@@ -194,7 +193,7 @@ def _heard(cohort: Cohort, made: Fleet, room: Analytics, start: float, stop: flo
     )
 
 
-def run(made: Fleet, days: int, *, show: bool = False) -> tuple[Analytics, list[AlertChange]]:
+def run(made: Fleet, days: int, *, step: float = STEP, show: bool = False) -> tuple[Analytics, list[AlertChange]]:
     """The months, from the first reading to the last look; returns every change of an alert."""
     registry = Registry.of(made.rows(), shipped_profiles().values())
     room = Analytics(registry, int(START * NS))
@@ -203,7 +202,7 @@ def run(made: Fleet, days: int, *, show: bool = False) -> tuple[Analytics, list[
     for block in track(blocks, "simulating", disable=not show):
         begin = START + block * 21600
         columns = heard(made, room, begin, begin + 21600)
-        edges = begin + STEP * np.arange(1, 21600 / STEP + 1)
+        edges = begin + step * np.arange(1, 21600 / step + 1)
         bounds = np.searchsorted(columns.received, (edges * NS).astype(np.int64))
         first = 0
         for edge, bound in zip(edges.tolist(), [*bounds[:-1].tolist(), len(columns.at)], strict=True):

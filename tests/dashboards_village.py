@@ -45,7 +45,7 @@ VIETNAM = timezone(timedelta(hours=7))
 NOW = datetime(2026, 8, 8, 21, 0, tzinfo=VIETNAM)
 """A Saturday evening: the lamps burn."""
 NS, DAY, HOUR = 1_000_000_000, 86_400.0, 3600.0
-STEP = 600.0
+STEP = 1200.0
 COMMUNE = "10642"
 DATABASES = {"village": "grafana_village", "village-rollup": "grafana_village_rollup"}
 """By the data source's uid."""
@@ -93,7 +93,7 @@ class Village:
         self._write(self._lighting())
 
     def _stretch(self, start: float, stop: float) -> None:
-        """Everything between two moments; the gateway looks at the clock every ten minutes."""
+        """Everything between two moments; the gateway looks at the clock every twenty minutes."""
         stream, room = Stream(self.fleet, start), Analytics(self.registry, int(start) * NS)
         at, lines = start, list[str]()
         waiting: deque[Sent] = deque()

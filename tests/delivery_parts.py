@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from gateway.model import Point, RejectedLine, Row, Store, Window
+from gateway.model import Point, RejectedLine, Row, StoreWriter, Window
 from gateway.northbound.delivery import Delivery
 
 LINGER = 0.051
@@ -133,7 +133,7 @@ class MemoryStore:
         """Nothing is open."""
 
 
-def delivery_to(store: Store, outbox: MemoryOutbox, **settings: object) -> Delivery:
+def delivery_to(store: StoreWriter, outbox: MemoryOutbox, **settings: object) -> Delivery:
     """A delivery in simulated time if the outbox has such a clock."""
     simulated: dict[str, object] = {}
     if outbox.clock is not None:
@@ -151,7 +151,7 @@ def started(delivery: Delivery) -> Iterator[Delivery]:
         delivery.stop()
 
 
-def running(store: Store, outbox: MemoryOutbox, **settings: object) -> AbstractContextManager[Delivery]:
+def running(store: StoreWriter, outbox: MemoryOutbox, **settings: object) -> AbstractContextManager[Delivery]:
     """``delivery_to``, started."""
     return started(delivery_to(store, outbox, **settings))
 

@@ -116,7 +116,9 @@ class Publisher:
     def __init__(self, broker: Server, client_id: str = "field") -> None:
         self.heard: list[tuple[str, bytes]] = []
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id)
-        self._client.on_message = lambda _client, _data, message: self.heard.append((message.topic, message.payload))
+        self._client.on_message = lambda _client, _data, message: self.heard.append(
+            (message.topic, bytes(message.payload))
+        )
         self._client.connect(broker.host, broker.port)
         self._client.loop_start()
 

@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from devices.profile import shipped_profiles
 from devices.quality import Clock, Quality
 from devices.registry import Registry
 from devices.rollup_names import Width
+from devices.standards import load
 from gateway.analytics.rollup_parts import Closed
 from gateway.analytics.room import Analytics
 from gateway.analytics.vn_aqi import VnAqi, whole
@@ -226,6 +228,41 @@ def test_old_readings_from_a_file_are_summed_and_raise_no_alert() -> None:
     house.pass_time(30)
     assert house.told == []
     assert ("water_supply_hour,commune=10642,device=tap-1", at("2026-01-11T08:00")) in house.lines
+
+
+def test_a_commune_sees_what_its_lighting_saved_in_a_day(tmp_path: Path) -> None:
+    """Two lamps on a cabinet and one without; the lamps of before drew 170 W each through the whole dark of the day."""
+    text = (Path(__file__).parents[1] / "devices/standards/lighting.toml").read_text("utf-8")
+    baseline = '[[baselines]]\nwatts_each = 170.0\nsource = { vi = "đèn natri", en = "sodium lamps" }\n[detect]'
+    (tmp_path / "lighting.toml").write_text(text.replace("[detect]", baseline), "utf-8")
+    rows = [
+        FleetRow(device="cab-1", profile="native_lamp_cabinet", commune="10642", group="cab-1"),
+        *(FleetRow(device=f"lamp-{n}", profile="native_streetlight", commune="10642", group="cab-1") for n in (1, 2)),
+        FleetRow(device="lamp-3", profile="native_streetlight", commune="10642"),
+    ]
+    start = at("2026-01-12T00:00")
+    room = Analytics(Registry.of(rows, shipped_profiles().values()), start, load(tmp_path))
+    lines: list[str] = []
+    for number in range(6 * 25):
+        now = start + number * 10 * MINUTE
+        for device in range(4):
+            energy = Reading(device, "energy", 100 + number * 0.01, now, now, Quality.GOOD, Clock.DEVICE)
+            room.observe([energy], now)
+        room.tick(now + 1)
+        lines += room.written(now).raw
+    (line,) = [line for line in lines if line.startswith("lighting_day")]
+    head, text, time = line.split(" ")
+    seen = {name: float(value) for name, _, value in (field.partition("=") for field in text.split(","))}
+    assert (head, int(time)) == ("lighting_day,commune=10642,device=-", start)
+    assert seen["energy"] == pytest.approx(2 * 143 * 0.01)  # the cabinet and the lamp that hangs on none
+    dark = 24 - 10 - 55 / 60 + 2 * 10 / 60  # 12 January: 06:33 to 17:28 is day; on 10 minutes after, off 10 before
+    assert seen["saved_energy"] == pytest.approx(3 * 0.170 * (dark - 40 / 60) - seen["energy"], rel=0.01)
+    assert seen["saved_cost"] == pytest.approx(seen["saved_energy"] * 2226)
+    assert seen["saved_co2"] == pytest.approx(seen["saved_energy"] * 0.6592)
+    known = room.lighting.saving((start + 7 * HOUR) // (24 * HOUR), 0)
+    assert known is not None
+    assert "lamps of before: 3 × 170 W" in known[1].method.en
+    assert "(sodium lamps)" in known[1].method.en
 
 
 @pytest.mark.parametrize("parts", [[], [b"[]"], [b"x"], [b'["indices"]', b"{}"]])

@@ -38,7 +38,7 @@ from gateway.line.pipeline import Tally
 from gateway.line.records import DeviceHour, LineTotals, RefusedRow, Replays, StoreTotals
 from gateway.line.state import OFFLINE, ONLINE, State
 from gateway.metrics import METRICS
-from gateway.model import Point, StoreUnavailableError, Window
+from gateway.model import Point, StoredLine, StoreUnavailableError, Window
 from gateway.settings import Api
 
 NOW = 1_780_000_000_123_456_789
@@ -125,7 +125,7 @@ class FakeRecords:
 
     def by_device(self, since: int, until: int, device: str | None, limit: int) -> list[DeviceHour]:
         self.asked = (since, until, device, limit)
-        return [DeviceHour(NOW - NOW % (3600 * SECOND), "lamp-1", 4, 3, 1, 0)]
+        return [DeviceHour(NOW - NOW % (3600 * SECOND), "lamp-1", 4, 3, 1, 0, 2)]
 
     def refused(
         self, since: int, reason: str | None, device: str | None, before: int | None, limit: int
@@ -196,6 +196,19 @@ class FakeStore:
             raise StoreUnavailableError("no answer")
         self.asked.append((measurement, commune, device, field, window))
         return [Point(window.start, 2.0, 1.0, 3.0)]
+
+    def lines(
+        self,
+        measurement: str,
+        commune: str,
+        device: str | None,
+        start: int,
+        stop: int,
+        limit: int,
+        *,
+        newest: bool = False,
+    ) -> list[StoredLine]:
+        raise AssertionError("the API asks for series")
 
     def check(self) -> list[str]:
         return []
@@ -455,8 +468,11 @@ def test_the_ledger_by_hour_has_a_day_by_default(bench: Bench, client: TestClien
     """Newest hour first, as the records give it."""
     items = asked(client, "/ledger/devices", device="lamp-1")["items"]
     assert items == [
-        {"hour": "2026-05-28T20:00:00.000Z", "device": "lamp-1", "received": 4, "kept": 3, "refused": 1, "repeated": 0}
-    ]
+        {
+            "hour": "2026-05-28T20:00:00.000Z", "device": "lamp-1",
+            "received": 4, "kept": 3, "refused": 1, "repeated": 0, "missing": 2,
+        }
+    ]  # fmt: skip
     assert bench.records.asked == (NOW + 1 - DAY, NOW + 1, "lamp-1", 1000)
 
 

@@ -5,9 +5,10 @@ import random
 import numpy as np
 import pytest
 
+from devices.fleet_row import FleetRow
 from devices.profile import parse_profile
 from devices.quality import Clock, Quality
-from devices.registry import FleetRow, Registry
+from devices.registry import Registry
 from gateway.analytics.columns import PROPERTY_NUMBER, Buffer, Columns, FleetTables, columns_of, in_rounds
 from gateway.model import Reading
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from dashboards import alerting, gateway_health, provisioning
 from dashboards.generate import HERE, as_text, dashboards, files, outdated, write
+from dashboards.handbook import HANDBOOK, renewed
 from dashboards.maps import OUTLINE, outline
 from dashboards.queries import Source
 from dashboards.scales import UNITS, unit_of
@@ -123,7 +124,7 @@ def test_both_languages_show_the_same() -> None:
 
 @pytest.mark.parametrize("path", MADE)
 def test_panels_fit_the_grid_and_do_not_overlap(path: str) -> None:
-    """24 columns; ids are unique."""
+    """24 columns; ids and titles are unique."""
     taken: dict[tuple[int, int], int] = {}
     for panel in panels_of(MADE[path]):
         place = panel["gridPos"]
@@ -134,8 +135,9 @@ def test_panels_fit_the_grid_and_do_not_overlap(path: str) -> None:
         for x in range(place["x"], place["x"] + place["w"]):
             for y in range(place["y"], place["y"] + place["h"]):
                 assert taken.setdefault((x, y), panel["id"]) == panel["id"], (x, y)
-    ids = [panel["id"] for panel in panels_of(MADE[path])]
-    assert len(set(ids)) == len(ids)
+    for key in ("id", "title"):
+        named = [panel[key] for panel in panels_of(MADE[path])]
+        assert len(set(named)) == len(named), key
 
 
 @pytest.mark.parametrize(("path", "panel"), PANELS)
@@ -576,6 +578,14 @@ def test_names_of_the_fleet_are_shown_instead_of_ids(tmp_path: Path) -> None:
         "lamp-1": "Đèn 1",
     }
     assert misspelt(page) == []
+
+
+def test_the_handbook_says_what_pages_show_and_what_every_alert_asks_for() -> None:
+    """Run ``village dashboards generate --docs docs`` after a change of texts or rules."""
+    text = (HERE.parent / "docs" / HANDBOOK).read_text("utf-8")
+    assert renewed(text) == text
+    assert all(rule.advice.vi in text for rule in shipped().alerts.rules)
+    assert all(value["title"] in text for path, value in MADE.items() if path.startswith(("vi/", "public/")))
 
 
 def test_data_sources_of_one_commune_are_printed() -> None:

@@ -20,7 +20,7 @@ THIS_HOUR = NOW - NOW % HOUR
 HEARD = st.builds(
     Heard, st.integers(0, 2**32 - 1), st.sampled_from(list(Outcome)), st.integers(0, 2**63 - 1),
     st.integers(0, 2**64 - 1), st.integers(0, 65535), st.booleans(), st.booleans(),
-    st.sampled_from([None, False, True]),
+    st.sampled_from([None, False, True]), st.integers(0, 2**32 - 1), st.integers(-1, 10_000),
 )  # fmt: skip
 
 
@@ -40,7 +40,8 @@ def test_counts_by_sender_and_hour(entries: list[tuple[int, Outcome, int]]) -> N
     for sender, outcome, hour in entries:
         ledger.add([Heard(sender, outcome, NOW + hour * HOUR, 0, 0, False)])
     seen: Counter[tuple[int, int, str]] = Counter()
-    for hour, sender, kept, refused, repeated in ledger.unfolded():
+    for hour, sender, kept, refused, repeated, missing in ledger.unfolded():
+        assert missing == 0
         seen += Counter(
             {(sender, hour, "kept"): kept, (sender, hour, "refused"): refused, (sender, hour, "repeated"): repeated}
         )

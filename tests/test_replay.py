@@ -59,7 +59,7 @@ class Gateway:
         """The ledger of one sender: hours before now, received, kept, refused, repeated."""
         rows = self.records.by_device(0, NOW + HOUR, device, 100)
         assert all(isinstance(row, DeviceHour) for row in rows)
-        return [((NOW // HOUR * HOUR - row.hour) // HOUR, *row[2:]) for row in rows]
+        return [((NOW // HOUR * HOUR - row.hour) // HOUR, *row[2:6]) for row in rows]
 
     def totals(self) -> tuple[int, ...]:
         """Received, kept, refused, repeated; the sum holds, and a crash now would not change it."""

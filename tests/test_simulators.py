@@ -25,7 +25,8 @@ from simulators.commands import register
 from simulators.fleet import Fleet, build, write_csv
 from simulators.local_time import DAY, HOUR, month_start
 from simulators.options import parse_broker, parse_moment, parse_span
-from simulators.publisher import Broker, BrokerRefusedError, Note, Publisher, Speaker, publish_packet, text, varying
+from simulators.packets import publish_packet, varying
+from simulators.publisher import Broker, BrokerRefusedError, Note, Publisher, Speaker, text
 from simulators.scenario import ScenarioError, load_scenario, parse_scenario
 from simulators.shipped import shipped_names
 from simulators.signals import DECIMALS

@@ -8,6 +8,7 @@ import pytest
 from devices.index_tables import column_word
 from devices.limit_tables import Limit
 from devices.standards import StandardsError, load, shipped, table_names
+from devices.standards_documents import standards_page
 from devices.vocabulary import VOCABULARY
 
 TABLES = shipped()
@@ -224,6 +225,12 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         own.write_bytes(content)
         with pytest.raises(StandardsError, match=expected):
             load(tmp_path)
+
+
+def test_the_page_of_the_standards_is_made_from_them() -> None:
+    """Run ``python -m devices.standards_documents > docs/standards.md`` after a change."""
+    page = (Path(__file__).parents[1] / "docs/standards.md").read_text("utf-8")
+    assert page == standards_page()
 
 
 def test_tables_have_source_and_flag() -> None:

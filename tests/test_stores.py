@@ -15,6 +15,7 @@ from gateway.model import (
     LinesRefusedError,
     Point,
     Store,
+    StoredLine,
     StoreMisconfiguredError,
     StoreUnavailableError,
     Window,
@@ -67,6 +68,23 @@ def test_buckets_hold_mean_least_and_greatest_of_what_lies_in_the_window(store: 
     assert seen == [Point(start, 1.5, 1, 2), Point(start + MINUTE, 4, 3, 5), Point(start + 2 * MINUTE, 7, 6, 8)]
     gap = store.series(LIGHT, "04234", "lamp-17", "power", Window(start - 5 * MINUTE, start + MINUTE, MINUTE))
     assert gap == [Point(start, 1.0, 0, 2)]
+
+
+def test_whole_lines_come_back_by_device_or_commune(store: Store) -> None:
+    """All their fields, oldest or newest first, so many of each device."""
+    store.write(line(1.5, T0) + line(2.5, T0 + 5) + line(3.5, T0 + 9) + line(4.5, T0, "lamp-18"))
+    flags = {"quality": 1.0, "clock": 0.0}
+    place = ("streetlight", "04234")
+    assert store.lines(*place, "lamp-17", T0, T0 + 9, 10) == [
+        StoredLine("lamp-17", T0, {"power": 1.5, **flags}),
+        StoredLine("lamp-17", T0 + 5, {"power": 2.5, **flags}),
+    ]
+    newest = store.lines(*place, None, T0, T0 + 10, 1, newest=True)
+    assert sorted(newest, key=lambda found: found.device) == [
+        StoredLine("lamp-17", T0 + 9, {"power": 3.5, **flags}),
+        StoredLine("lamp-18", T0, {"power": 4.5, **flags}),
+    ]
+    assert store.lines("weather", "04234", None, T0, T0 + 10, 10) == []
 
 
 def test_an_answer_is_bounded(store: Store) -> None:

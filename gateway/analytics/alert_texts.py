@@ -10,7 +10,7 @@ from devices.registry import Registry
 from devices.standard_data import Text
 from devices.vocabulary import VOCABULARY, Measurement
 from gateway.analytics.alert_book import AlertChange
-from gateway.analytics.index_csv import VIETNAM
+from gateway.analytics.local_time import VIETNAM
 from gateway.analytics.rollup_lines import tag
 
 SEVERITY_TEXT = {

@@ -7,7 +7,7 @@ from devices.lighting_tables import Lighting
 from devices.profile import Profile
 from devices.vocabulary import Measurement
 from gateway.analytics.columns import FleetTables
-from gateway.analytics.index_csv import VIETNAM
+from gateway.analytics.local_time import VIETNAM
 from gateway.analytics.sun import Plan
 
 Integers = NDArray[np.int64]

@@ -4,15 +4,14 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple, TextIO
 
 from devices.index_tables import column_word
 from devices.vocabulary import VOCABULARY
+from gateway.analytics.local_time import VIETNAM
 
-VIETNAM = timezone(timedelta(hours=7))
-"""Viet Nam has had this offset, without summer time, since 1975."""
 MAX_LINE = 65_536
 """Characters; a longer line is no row of such a file."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

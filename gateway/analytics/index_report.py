@@ -7,7 +7,8 @@ from typing import Literal, TextIO
 
 from devices.index_tables import Level, column_word
 from devices.standard_data import Text
-from gateway.analytics.index_csv import VIETNAM, CsvError, Row, Table, seconds
+from gateway.analytics.index_csv import CsvError, Row, Table, seconds
+from gateway.analytics.local_time import VIETNAM
 from gateway.analytics.vn_aqi import DAY_HOURS, LEAD_HOURS, AirQuality, VnAqi, whole
 from gateway.analytics.vn_wqi import OXYGEN, TEMPERATURE, LaboratoryResult, VnWqi, completed
 

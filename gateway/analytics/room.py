@@ -13,8 +13,9 @@ from gateway.analytics.alert_texts import change_line, count_lines
 from gateway.analytics.alerts import Alerts
 from gateway.analytics.columns import Buffer, Columns, FleetTables
 from gateway.analytics.indices import Indices
+from gateway.analytics.lighting_days import LightingDays
 from gateway.analytics.packed import from_parts, to_parts
-from gateway.analytics.rollup_parts import RollupSource
+from gateway.analytics.rollup_parts import Closed, RollupSource
 from gateway.analytics.rollups import Rollups
 from gateway.model import Reading
 
@@ -26,9 +27,9 @@ class Written(NamedTuple):
     """Finished line protocol, without newlines."""
 
     raw: list[str]
-    """For the database of readings: measurements ``index`` and ``alert``."""
+    """Measurements ``index``, ``alert`` and ``lighting_day``."""
     rollup: list[str]
-    """For the database of roll-ups."""
+    """Roll-ups, for their own database."""
 
 
 class Analytics:
@@ -40,7 +41,9 @@ class Analytics:
         self.tables = FleetTables(registry)
         self.alerts = Alerts(self.tables, now, standards)
         self.indices = Indices(self.tables, self.alerts, standards)
-        self.rollups = Rollups(self.tables, self.alerts.streets.working, self.indices.closed)
+        streets = self.alerts.streets
+        self.lighting = LightingDays(self.tables, streets.fleet, standards.lighting, standards.energy)
+        self.rollups = Rollups(self.tables, streets.working, self._closed)
         self._news, self._old = Buffer(self._take), Buffer(self.rollups.take)
         self._lines: list[str] = []
         self._counted_at = 0
@@ -70,6 +73,10 @@ class Analytics:
         self.alerts.take(columns)
         self.rollups.take(columns)
 
+    def _closed(self, closed: Closed) -> None:
+        self.indices.closed(closed)
+        self.lighting.closed(closed)
+
     def tick(self, now: int) -> list[AlertChange]:
         """Look at the clock: once a second or so.
 
@@ -80,6 +87,7 @@ class Analytics:
         self._old.flush()
         self.rollups.tick(now)
         self._lines += self.indices.tick(self.rollups.finished(Width.HOUR))
+        self._lines += self.lighting.tick(self.rollups.finished(Width.DAY))
         changes = self.alerts.tick(now)
         self._lines += [change_line(change) for change in changes]
         if now - self._counted_at >= COUNT_EVERY or now < self._counted_at:
@@ -110,7 +118,7 @@ class Analytics:
         """
         self._news.flush()
         self._old.flush()
-        parts = {"indices": self.indices.snapshot()}
+        parts = {"indices": self.indices.snapshot(), "lighting": self.lighting.snapshot()}
         parts |= {f"alerts.{number}": part for number, part in enumerate(self.alerts.snapshot())}
         if rollups:
             parts |= {f"rollups.{number}": part for number, part in enumerate(rollup_state.snapshot(self.rollups))}
@@ -128,7 +136,8 @@ class Analytics:
         try:
             saved = from_parts(parts)
             alerts, sums = ([p for name, p in saved.items() if name.startswith(f"{w}.")] for w in ("alerts", "rollups"))
-            good = room.indices.restore(saved["indices"]) and room.alerts.restore(alerts)
+            good = room.indices.restore(saved["indices"]) and room.lighting.restore(saved["lighting"])
+            good = good and room.alerts.restore(alerts)
             good = good and (not sums or rollup_state.restore(room.rollups, sums))
         except (ValueError, KeyError):
             good = False

@@ -5,10 +5,9 @@ from typing import Literal, NamedTuple
 
 from devices.standards import shipped
 from devices.water_supply_tables import Night
+from gateway.analytics.local_time import HOURS_AHEAD
 
 HOUR = 3_600_000_000_000
-VIETNAM_HOURS = 7
-"""Local time; Viet Nam has no summer time."""
 
 
 class NightFlow(NamedTuple):
@@ -59,7 +58,7 @@ class LeakWatch:
             The judgement of the night, with its last hour; None with every other one, and for hours that come late.
         """
         state = self.stations.get(station, StationState())
-        local = start // HOUR + VIETNAM_HOURS
+        local = start // HOUR + HOURS_AHEAD
         if state.hours and local <= state.hours[-1][0]:
             return None
         hours = (*[(number, was) for number, was in state.hours if number > local - 24], (local, flow))

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.analytics.local_time import HOURS_AHEAD
+
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
-LOCAL = 7 * HOUR
+LOCAL = HOURS_AHEAD * HOUR
 """Days are calendar days in Viet Nam."""
 
 Integers = NDArray[np.int64]
@@ -67,7 +69,7 @@ def day_number(at: Integers) -> Integers:
 
 def day_of_hour(hour: Integers) -> Integers:
     """Which Vietnamese calendar day an hour belongs to."""
-    return (hour + 7) // 24
+    return (hour + HOURS_AHEAD) // 24
 
 
 def day_start(day: int) -> int:

@@ -258,6 +258,9 @@ class LedgerHour(LedgerTotals):
 
     hour: TimeText
     device: str
+    missing: int
+    """Sent and never arrived, by the device's own sequence numbers; below 0 where some came in a later hour than they
+    were missed in. What arrived and could not be used is `refused`."""
 
 
 class LedgerHours(_Answer):

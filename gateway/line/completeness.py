@@ -1,8 +1,10 @@
 """Sequence numbers tell what is missing: sent by the device, and never arrived here."""
 
-LATE, ANEW = 65534, 65535
-"""Instead of a step: the number fills a gap that was counted before; or the device counts anew (it was restarted or joined
-again), and nothing can be said."""
+LATE, ANEW = -1, -2
+"""Instead of a step: the number fills a gap that was counted before; or the device counts anew (it was restarted or
+joined again), and nothing can be said."""
+GREATEST = 2**32 - 2
+"""Number; greater ones are no counts of uplinks."""
 MOST = 10_000
 """A greater step is no gap but another count. Chosen: a month of a device that reports every five minutes."""
 NEAR = 64
@@ -18,7 +20,7 @@ def step(last: int, number: int) -> int:
         number: of an uplink that is no repeat.
 
     Returns:
-        1 if it counts on, more if numbers between are missing, 0 for the same number once more; or ``LATE`` or ``ANEW``.
+        1 if it counts on, more if numbers between are missing, 0 for the same number again; or ``LATE`` or ``ANEW``.
 
     >>> step(7, 8), step(7, 10), step(65_534, 1), step(7, 5) == LATE, step(500, 0) == ANEW
     (1, 3, 3, True, True)

@@ -12,8 +12,8 @@ import numpy as np
 from gateway.model import Heard, Outcome
 
 HOUR = 3_600_000_000_000
-HEARD = struct.Struct("<IBQQHHh")
-"""One entry of a batch: sender, flags, received_at, identity, MQTT packet id, sequence step, missing. 27 bytes.
+HEARD = struct.Struct("<IBQQHIh")
+"""One entry of a batch: sender, flags, received_at, identity, MQTT packet id, sequence, missing. 29 bytes.
 
 Flags: bits 0-1 outcome, bits 2-3 status (0 none, 1 offline, 2 online), bit 6 live, bit 7 numbered.
 """
@@ -28,8 +28,8 @@ def pack_heard(heard: Sequence[Heard]) -> bytes:
     pack, code, status = HEARD.pack, _CODE, _STATUS
     return zlib.compress(
         b"".join(
-            [pack(sender, code[outcome] | status[online] | live << 6 | numbered << 7, at, identity, message, step, lost)
-             for sender, outcome, at, identity, message, numbered, live, online, step, lost in heard]
+            [pack(sender, code[outcome] | status[online] | live << 6 | numbered << 7, at, identity, packet, count, lost)
+             for sender, outcome, at, identity, packet, numbered, live, online, count, lost in heard]
         ), 1,
     )  # fmt: skip
 
@@ -41,20 +41,10 @@ def unpack_heard(data: bytes) -> list[Heard]:
         zlib.error: damaged on the disk.
     """
     return [
-        Heard(
-            sender,
-            _OUTCOME[code & 3],
-            at,
-            identity,
-            message,
-            bool(code & 128),
-            bool(code & 64),
-            _ONLINE[code >> 2 & 3],
-            step,
-            lost,
-        )
-        for sender, code, at, identity, message, step, lost in HEARD.iter_unpack(zlib.decompress(data))
-    ]
+        Heard(sender, _OUTCOME[code & 3], at, identity, message, bool(code & 128), bool(code & 64),
+              _ONLINE[code >> 2 & 3], count, lost)
+        for sender, code, at, identity, message, count, lost in HEARD.iter_unpack(zlib.decompress(data))
+    ]  # fmt: skip
 
 
 class Totals(NamedTuple):

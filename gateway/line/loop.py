@@ -14,9 +14,10 @@ import structlog
 
 from devices.topics import ERROR, own_topic
 from gateway.line.journal import Journal, JournalFullError
-from gateway.line.pipeline import Pipeline, Told
+from gateway.line.pipeline import Pipeline
 from gateway.line.replayed import Replayed
 from gateway.line.state import Saver
+from gateway.line.work import Told
 from gateway.model import Batch, Judged, Uplink
 
 log = structlog.get_logger(__name__)

@@ -12,11 +12,13 @@ from devices.observation import Message, Reason, RefusedError
 from devices.quality import Clock
 from devices.registry import Found, Registry
 from devices.topics import ROOT, STATUS, UP, Source
+from gateway.line.completeness import GREATEST
 from gateway.line.line_protocol import Templates
 from gateway.line.normalize import OWN_CLOCK, Placed, Plan, canonical, places
 from gateway.line.quality import judge
 from gateway.line.spikes import lines_again
 from gateway.line.state import OFFLINE, ONLINE, UNSURE, State
+from gateway.line.work import Told, Work
 from gateway.model import Batch, Heard, Judged, Outcome, RefusedUplink, Uplink
 
 log = structlog.get_logger(__name__)
@@ -32,15 +34,6 @@ class Limits(NamedTuple):
 
     max_payload_bytes: int = 65536
     accept_simulated: bool = False
-
-
-class Told(NamedTuple):
-    """Something a device should hear at once: why it was refused, or what its protocol asks for."""
-
-    uplink: Uplink
-    device: int
-    refusal: RefusedError | None
-    reply: bytes | None
 
 
 class Tally:
@@ -99,7 +92,7 @@ class Pipeline:
         Returns:
             What has to be on disk before any of these uplinks is acknowledged, and what to tell devices afterwards.
         """
-        work = _Work()
+        work = Work()
         work.is_replay = replay
         for uplink in uplinks:
             device = -1
@@ -129,7 +122,7 @@ class Pipeline:
                 read_object(uplink.payload)  # a record that is no JSON object names no device: say that instead
             raise
 
-    def _take(self, uplink: Uplink, found: Found, work: "_Work") -> None:
+    def _take(self, uplink: Uplink, found: Found, work: Work) -> None:
         payload, device = uplink.payload, found.device
         if len(payload) > self.limits.max_payload_bytes:
             limit = self.limits.max_payload_bytes
@@ -155,8 +148,8 @@ class Pipeline:
         if numbered and self._is_repeat(device, identity, message):
             self._hear(uplink, device, Outcome.REPEATED, identity, work, numbered=True)
             return
-        calibrations = self.registry.calibrations.get(device, ())
-        placed = places(message.observations, slots, uplink.received_at, message.zoned, calibrations)
+        calibrated = self.registry.calibrations.get(device, ())
+        placed = places(message.observations, slots, uplink.received_at, message.zoned, calibrated)
         # From here on nothing can be refused any more.
         if message.reply is not None:
             work.told.append(Told(uplink, device, None, message.reply))
@@ -166,7 +159,7 @@ class Pipeline:
         for place in placed:
             # A retained value without a time of its own may be of any age: it is no new point.
             again = message.stale or (uplink.retained and place.clock not in OWN_CLOCK)
-            self._judge(place, uplink, device, templates, _Work(is_stored=False) if again else work)
+            self._judge(place, uplink, device, templates, Work(is_stored=False) if again else work)
             stale = stale or again
         self.tally.stale += stale
         if numbered:
@@ -175,11 +168,13 @@ class Pipeline:
         live = not (uplink.retained or uplink.backfill or message.stale or message.online is False)
         if live:
             self.state.seen[device] = max(self.state.seen[device], uplink.received_at)
-        is_counted = message.sequence is not None and live and not work.is_replay
-        moved, lost = self.state.count_on(device, message.sequence or 0) if is_counted else (0, 0)
+        number = message.sequence
+        if number is None or not live or work.is_replay or not 0 <= number <= GREATEST:
+            number = -1
+        lost = self.state.count_on(device, number) if number >= 0 else 0
         self._hear(
             uplink, device, Outcome.KEPT, identity, work,
-            numbered=numbered, live=live, online=message.online, step=moved, missing=lost,
+            numbered=numbered, live=live, online=message.online, sequence=number + 1, missing=lost,
         )  # fmt: skip
         work.raw.append(uplink)
 
@@ -195,7 +190,7 @@ class Pipeline:
             if known is None and memory and len(self._memories) <= len(self.registry):
                 self._memories[key] = memory
 
-    def _judge(self, place: Placed, uplink: Uplink, device: int, templates: Templates, work: "_Work") -> None:
+    def _judge(self, place: Placed, uplink: Uplink, device: int, templates: Templates, work: Work) -> None:
         at, clock, slots, values = place
         state = self.state
         first = self.registry.first_series[device]
@@ -226,7 +221,7 @@ class Pipeline:
                 if state.time[first + position] == at:
                     state.line[first + position] = worst
 
-    def _set_status(self, uplink: Uplink, device: int, online: bool, work: "_Work") -> None:
+    def _set_status(self, uplink: Uplink, device: int, online: bool, work: Work) -> None:
         # A replay tells again what is no longer so.
         if uplink.received_at >= self.state.seen[device]:
             self.state.status[device] = ONLINE if online else OFFLINE
@@ -236,7 +231,7 @@ class Pipeline:
             work.lines.append(f"device,{tags} online={int(online)},quality=1,clock=1 {uplink.received_at}\n")
             work.line_count += 1
 
-    def _refuse(self, uplink: Uplink, device: int, refusal: RefusedError, work: "_Work") -> None:
+    def _refuse(self, uplink: Uplink, device: int, refusal: RefusedError, work: Work) -> None:
         name = self.registry.names[device] if device >= 0 else ""
         identity = identity_of(uplink.payload)
         if self._was_redelivered(uplink, identity):
@@ -245,7 +240,7 @@ class Pipeline:
         self.tally.reason[refusal.reason] = self.tally.reason.get(refusal.reason, 0) + 1
         work.refused.append(RefusedUplink(uplink, name, refusal.reason, refusal.detail))
         is_unread = device >= 0 and not (uplink.backfill or work.is_replay) and self.state.miss_number(device)
-        self._hear(uplink, device, Outcome.REFUSED, identity, work, step=int(is_unread))
+        self._hear(uplink, device, Outcome.REFUSED, identity, work, sequence=int(is_unread))
         is_own = uplink.topic.startswith(f"{ROOT}/") and not uplink.topic.endswith(f"/{STATUS}")
         if device >= 0 and is_own and not uplink.backfill:
             work.told.append(Told(uplink, device, refusal, None))
@@ -256,12 +251,12 @@ class Pipeline:
         device: int,
         outcome: Outcome,
         identity: int,
-        work: "_Work",
+        work: Work,
         *,
         numbered: bool = False,
         live: bool = False,
         online: bool | None = None,
-        step: int = 0,
+        sequence: int = 0,
         missing: int = 0,
     ) -> None:
         if device >= 0:
@@ -273,7 +268,7 @@ class Pipeline:
         if packet:
             self._by_packet[packet] = identity
         work.heard.append(
-            Heard(sender, outcome, uplink.received_at, identity, packet, numbered, live, online, step, missing)
+            Heard(sender, outcome, uplink.received_at, identity, packet, numbered, live, online, sequence, missing)
         )
 
     # what is known already -----------------------------------------------------------------------------------
@@ -315,25 +310,12 @@ class Pipeline:
             heard: entries of one journal row.
             device_of: registry index by the journal's sender number.
         """
-        state = self.state
         for entry in heard:
             if entry.message_id:
                 self._by_packet[entry.message_id] = entry.identity
             device = device_of.get(entry.sender)
-            if device is None:
-                continue
-            state.stamp[device] = state.version
-            if entry.numbered and entry.outcome is Outcome.KEPT:
-                state.remember(device, entry.identity)
-            if entry.live:
-                state.seen[device] = max(state.seen[device], entry.received_at)
-            if entry.online is not None:
-                state.status[device] = ONLINE if entry.online else OFFLINE
-            if entry.step:
-                if entry.outcome is Outcome.REFUSED:
-                    state.miss_number(device)
-                else:
-                    state.recall_step(device, entry.step)
+            if device is not None:
+                self.state.recall(device, entry)
 
     def unknown_sender(self, topic: str) -> int:
         """The journal's number for senders nobody knows, by the topic's root."""
@@ -348,20 +330,3 @@ class Pipeline:
     def senders(self) -> dict[int, int]:
         """Registry index by the journal's sender number."""
         return {number: device for device, number in enumerate(self._sender)}
-
-
-class _Work:
-    """A batch in the making."""
-
-    def __init__(self, *, is_stored: bool = True) -> None:
-        self.is_stored = is_stored
-        """False for values that are only remembered as the latest."""
-        self.is_replay = False
-        self.lines: list[str] = []
-        self.line_count = 0
-        self.heard: list[Heard] = []
-        self.refused: list[RefusedUplink] = []
-        self.raw: list[Uplink] = []
-        self.told: list[Told] = []
-        self.judged: list[Judged] = []
-        self.again: list[tuple[int, int]] = []

@@ -51,8 +51,8 @@ class DeviceHour(NamedTuple):
     refused: int
     repeated: int
     missing: int = 0
-    """Sent and never arrived, by the device's own numbers: lost on the radio or on the way. Below 0 where some came in a
-    later hour than they were missed in. What arrived and could not be used is ``refused``."""
+    """Sent and never arrived, by the device's own numbers: lost on the radio or on the way. Below 0 where some came in
+    a later hour than they were missed in. What arrived and could not be used is ``refused``."""
 
 
 class RefusedRow(NamedTuple):

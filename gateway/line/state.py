@@ -15,6 +15,7 @@ import numpy as np
 from devices.registry import Registry
 from devices.vocabulary import Measurement
 from gateway.line.completeness import ANEW, LATE, missing, step
+from gateway.model import Heard, Outcome
 
 MAGIC = b"VILLAGE2"
 RING = 64
@@ -127,24 +128,19 @@ class State:
 
     # completeness --------------------------------------------------------------------------------------------
 
-    def count_on(self, device: int, number: int) -> tuple[int, int]:
-        """Take a sequence number; returns the step and what is missing, as ``completeness`` says."""
+    def count_on(self, device: int, number: int) -> int:
+        """Take a sequence number; returns what is missing, as ``completeness`` says."""
         newest = self.sequence[device] - 1
+        if newest >= 0 and number == newest + 1:
+            self.sequence[device] = number + 1
+            self.unread[device] = 0
+            return 0
         moved = step(newest, number) if newest >= 0 else ANEW
         lost = missing(moved, self.unread[device])
         if moved != LATE:
             self.sequence[device] = number + 1
             self.unread[device] = 0
-        return moved, lost
-
-    def recall_step(self, device: int, moved: int) -> None:
-        """The same after a restart, from what the journal says; a count that began anew is unknown then."""
-        if moved == ANEW:
-            self.sequence[device] = 0
-        elif moved != LATE and self.sequence[device]:
-            self.sequence[device] += moved
-        if moved not in {0, LATE}:
-            self.unread[device] = 0
+        return lost
 
     def miss_number(self, device: int) -> bool:
         """An uplink was refused before its number could be read; False if the device does not number them."""
@@ -152,6 +148,20 @@ class State:
             return False
         self.unread[device] = min(self.unread[device] + 1, 65535)
         return True
+
+    def recall(self, device: int, entry: Heard) -> None:
+        """Know again, after a restart, what the journal says was heard of a device since the last snapshot."""
+        self.stamp[device] = self.version
+        if entry.numbered and entry.outcome is Outcome.KEPT:
+            self.remember(device, entry.identity)
+        if entry.live:
+            self.seen[device] = max(self.seen[device], entry.received_at)
+        if entry.online is not None:
+            self.status[device] = ONLINE if entry.online else OFFLINE
+        if entry.sequence and entry.outcome is Outcome.REFUSED:
+            self.miss_number(device)
+        elif entry.sequence:
+            self.count_on(device, entry.sequence - 1)
 
     # fleet changes -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,15 @@ from enum import StrEnum
 
 import structlog
 
-from gateway.model import Outbox, RejectedLine, Row, Store, StoreError, StoreMisconfiguredError, StoreUnavailableError
+from gateway.model import (
+    Outbox,
+    RejectedLine,
+    Row,
+    StoreError,
+    StoreMisconfiguredError,
+    StoreUnavailableError,
+    StoreWriter,
+)
 from gateway.northbound.sifting import MAX_LINES, Sifter, StoppedError
 
 _LINGER = 0.05
@@ -80,7 +88,7 @@ class Delivery:
 
     def __init__(
         self,
-        store: Store,
+        store: StoreWriter,
         outbox: Outbox,
         *,
         backlog_lines_per_second: int = 20_000,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from gateway.model import BodyTooLargeError, LinesRefusedError, RejectedLine, Row, Store, StoreMisconfiguredError
+from gateway.model import BodyTooLargeError, LinesRefusedError, RejectedLine, Row, StoreMisconfiguredError, StoreWriter
 
 MAX_LINES = 5000
 MAX_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class Sifter:
 
     def __init__(
         self,
-        store: Store,
+        store: StoreWriter,
         accept: Callable[[Sequence[Row], Sequence[RejectedLine]], None],
         is_stopping: Callable[[], bool],
         clock: Callable[[], float],

@@ -7,27 +7,35 @@ from tests.bench.bare import subscriber
 from tests.bench.figures import Size, Taken
 from tests.bench.province import Province
 from tests.bench.sender import sender
-from tests.bench.stage import WARM_UP, Influx
+from tests.bench.stage import WARM_UP, Gateway, Influx
 
-KEYS = ("e2e_ratio", "bare_per_s", "gateway_per_s")
+KEYS = ("e2e_ratio", "e2e_ratio_alerts", "bare_per_s", "gateway_per_s", "gateway_alerts_per_s")
+LINE, ALL = "tests.bench.line_alone", Gateway.module
 
 
 def measure(size: Size, work: Path) -> list[Taken]:
-    """Pairs of runs, in alternating order; each with a fresh broker and the same messages."""
+    """Rounds of three runs, in turning order; each with a fresh broker and the same messages."""
     province = Province(size.devices)
     fleet = stage.fleet_file(work, province)
-    bare, ours = [], []
+    seconds: dict[str, list[float]] = {"": [], LINE: [], ALL: []}
     with stage.influx(province) as store:
-        for pair in range(size.pairs):
-            if pair % 2:
-                ours.append(run_gateway(store, province, fleet, size.messages))
-            bare.append(run_bare(province, size.messages))
-            if not pair % 2:
-                ours.append(run_gateway(store, province, fleet, size.messages))
+        for number in range(size.pairs):
+            contenders = list(seconds)
+            turn = number % len(contenders)
+            for contender in contenders[turn:] + contenders[:turn]:
+                if contender:
+                    took = run_gateway(contender, store, province, fleet, size.messages)
+                else:
+                    took = run_bare(province, size.messages)
+                seconds[contender].append(took)
+    bare = seconds[""]
+    per_second = {contender: [size.messages / one for one in took] for contender, took in seconds.items()}
     return [
-        Taken.of("e2e_ratio", *(one / other for one, other in zip(bare, ours, strict=True))),
-        Taken.of("bare_per_s", *(size.messages / seconds for seconds in bare)),
-        Taken.of("gateway_per_s", *(size.messages / seconds for seconds in ours)),
+        Taken.of("e2e_ratio", *(one / other for one, other in zip(bare, seconds[LINE], strict=True))),
+        Taken.of("e2e_ratio_alerts", *(one / other for one, other in zip(bare, seconds[ALL], strict=True))),
+        Taken.of("bare_per_s", *per_second[""]),
+        Taken.of("gateway_per_s", *per_second[LINE]),
+        Taken.of("gateway_alerts_per_s", *per_second[ALL]),
     ]
 
 
@@ -43,9 +51,10 @@ def run_bare(province: Province, count: int) -> float:
     return float(report["ended"] - began)
 
 
-def run_gateway(store: Influx, province: Province, fleet: Path, count: int) -> float:
+def run_gateway(module: str, store: Influx, province: Province, fleet: Path, count: int) -> float:
     """Seconds from the first publish until InfluxDB has everything; the ledger and a count of the points agree."""
-    with stage.broker() as broker, stage.gateway(broker, stage.to_influx(store), fleet) as gateway:
+    stores = stage.to_influx(store)
+    with stage.broker() as broker, stage.gateway(broker, stores, fleet, module=module) as gateway:
         before = store.stored()
         stage.warm_up(broker.port, province)
         store.await_stored(before + WARM_UP)

@@ -1,12 +1,15 @@
 """Broker, InfluxDB and gateway put together for one benchmark, and what is asked of them meanwhile."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import urllib3
 
@@ -19,12 +22,27 @@ DATABASE = "village"
 BROKER = "max_inflight_messages 1000\nmax_queued_messages 0\nsys_interval 10"
 PATIENCE = 600.0
 """Longest wait for anything [s]; a benchmark that hangs ends."""
+ROOT_FOLDER = Path(__file__).parents[2]
 WARM_UP = 2000
 """Messages before the clock starts: connections, templates and the journal's list of senders exist then."""
 
 
 class Gateway(GatewayProcess):
     """``village run`` whose process can be looked at."""
+
+    module = "gateway"
+    """What is run; ``tests.bench.line_alone`` is the same without analytics."""
+
+    def start(self) -> Self:
+        """Start and return when the API answers."""
+        # A service compiles its modules when it is installed, not at each start.
+        left_out = ("GATEWAY_", "PYTHONDONTWRITEBYTECODE")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
+        command = [sys.executable, "-m", self.module, "run", "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT_FOLDER)
+        await_that("the gateway's API answers", self._answers, PATIENCE)
+        return self
 
     @property
     def process(self) -> int:
@@ -71,10 +89,10 @@ class Influx:
             self.post("".join(lines[first : first + 5000]).encode())
 
     def stored(self) -> int:
-        """Points written since the server started, rewritten ones too."""
+        """Points written to the database since the server started, rewritten ones and those of alerts too."""
         variables = json.loads(self.http.request("GET", f"{self.server.url}/debug/vars").data)
-        parts = [part for name, part in variables.items() if name.startswith("httpd")]
-        return int(parts[0]["values"]["pointsWrittenOK"])
+        shards = [part for name, part in variables.items() if name.startswith("shard:")]
+        return sum(int(s["values"]["writePointsOk"]) for s in shards if s["tags"]["database"] == DATABASE)
 
     def await_stored(self, count: int) -> float:
         """When the server had so many points (``time.monotonic``)."""
@@ -129,7 +147,7 @@ def folder() -> Iterator[Path]:
 
 
 def make_gateway(place: Path, port: int, stores: str, fleet: Path, settings: str = "", journal: str = "") -> Gateway:
-    """A gateway that is not started yet.
+    """A gateway that is not started yet, with everything on that is on by default.
 
     Args:
         place: folder of its configuration and data.
@@ -143,11 +161,16 @@ def make_gateway(place: Path, port: int, stores: str, fleet: Path, settings: str
 
 
 @contextmanager
-def gateway(broker: Server, stores: str, fleet: Path, settings: str = "", journal: str = "") -> Iterator[Gateway]:
-    """A running gateway without a past, connected to its broker; see ``make_gateway``."""
-    with folder() as place, make_gateway(place, broker.port, stores, fleet, settings, journal) as process:
-        process.await_connected()
-        yield process
+def gateway(
+    broker: Server, stores: str, fleet: Path, settings: str = "", journal: str = "", module: str = Gateway.module
+) -> Iterator[Gateway]:
+    """A running gateway without a past, connected to its broker; see ``make_gateway`` and ``Gateway.module``."""
+    with folder() as place:
+        process = make_gateway(place, broker.port, stores, fleet, settings, journal)
+        process.module = module
+        with process:
+            process.await_connected()
+            yield process
 
 
 def to_influx(store: Influx, more: str = "") -> str:

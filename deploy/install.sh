@@ -1,0 +1,306 @@
+#!/bin/bash
+# Installs the gateway on Debian 12 or a 64-bit Raspberry Pi OS of that age, with Debian's Mosquitto and InfluxDB.
+#
+#   sudo deploy/install.sh [--store influxdb|embedded] [--host NAME]... [--wheel FILE] [--wheels FOLDER]
+#
+#   --store   where readings are kept: Debian's InfluxDB (default), or one file, for a small commune on a small box
+#   --host    a name or address by which devices reach this machine; may be repeated; default: its own names
+#   --wheel   install this wheel instead of the checkout this script lies in
+#   --wheels  take every Python package from this folder, without a network (made by `pip download`)
+#
+# Run again, it changes nothing that is as it should be. Files that a person edited are kept; the shipped version is
+# laid beside them as FILE.shipped. Run from a newer checkout, it upgrades; deploy/upgrade.sh does that with a way back.
+set -euo pipefail
+umask 022
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ETC=/etc/village OPT=/opt/village VAR=/var/lib/village BACKUPS=/var/backups/village
+STORE='' WHEEL='' WHEELS='' HOSTS=()
+CHANGED=0
+
+say() { printf '%s\n' "$*"; }
+did() { CHANGED=$((CHANGED + 1)); say "$*"; }
+fail() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
+has_systemd() { [ -d /run/systemd/system ]; }
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --store) STORE=${2:?--store influxdb or embedded}; shift 2 ;;
+    --host) HOSTS+=("${2:?--host NAME}"); shift 2 ;;
+    --wheel) WHEEL=$(realpath "${2:?--wheel FILE}"); shift 2 ;;
+    --wheels) WHEELS=$(realpath "${2:?--wheels FOLDER}"); shift 2 ;;
+    --help | -h) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    *) fail "no option $1; see --help" ;;
+    esac
+done
+case $STORE in '' | influxdb | embedded) ;; *) fail "--store is influxdb or embedded, not $STORE" ;; esac
+
+check_machine() {
+    [ "$(id -u)" -eq 0 ] || fail "run this as root: sudo $0"
+    command -v apt-get > /dev/null || fail "this is no Debian; use compose.yaml, or install by hand as docs/operate.md says"
+    case $(dpkg --print-architecture) in
+    amd64 | arm64) ;;
+    *) fail "this system is $(dpkg --print-architecture); the Python packages exist for amd64 and arm64: install a 64-bit system" ;;
+    esac
+    local free
+    free=$(df --output=avail -m / | tail -1)
+    [ "$free" -ge 2000 ] || fail "only $free MB free on /; 2000 are needed"
+    # What an earlier run decided holds, unless told otherwise.
+    if [ -z "$STORE" ] && [ -e $ETC/village.toml ]; then
+        STORE=embedded
+        if grep -q '^kind = "influxdb1"' $ETC/village.toml; then STORE=influxdb; fi
+    fi
+    STORE=${STORE:-influxdb}
+}
+
+install_packages() {
+    local wanted=(python3 python3-venv mosquitto mosquitto-clients ca-certificates) missing=() package
+    if [ "$STORE" = influxdb ]; then wanted+=(influxdb influxdb-client); fi
+    for package in "${wanted[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -qx installed || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then return; fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+    did "installed Debian's ${missing[*]}"
+}
+
+make_accounts() {
+    if ! getent passwd village > /dev/null; then
+        useradd --system --user-group --home-dir $VAR --no-create-home --shell /usr/sbin/nologin village
+        did "made the account village"
+    fi
+    install -d -m 0755 $OPT $OPT/releases $OPT/libexec $OPT/shipped
+    install -d -m 0750 -o root -g village $ETC
+    install -d -m 0755 $ETC/mosquitto.d $ETC/certificates
+    install -d -m 0700 $ETC/authority
+    install -d -m 0750 -o village -g village $VAR $BACKUPS
+    # The broker looks into this folder for its listeners and certificates, and must not see the rest.
+    chmod 0751 $ETC
+}
+
+# put SOURCE TARGET MODE: a shipped file, unless a person edited the one that is there.
+put() {
+    local source=$1 target=$2 mode=$3 record
+    record=$OPT/shipped/$(printf '%s' "$target" | tr / _)
+    if [ -e "$target" ] && ! cmp -s "$source" "$target"; then
+        if [ ! -e "$record" ] || ! cmp -s "$record" "$target"; then
+            if ! cmp -s "$source" "$target.shipped" 2> /dev/null; then
+                install -m "$mode" "$source" "$target.shipped"
+                did "$target was edited and is kept; the shipped one is $target.shipped"
+            fi
+            return 0
+        fi
+    fi
+    if ! cmp -s "$source" "$target" 2> /dev/null; then
+        install -D -m "$mode" "$source" "$target.village-new"
+        mv "$target.village-new" "$target"
+        did "wrote $target"
+    fi
+    if ! cmp -s "$source" "$record" 2> /dev/null; then install -m 0644 "$source" "$record"; fi
+}
+
+# put_once TARGET MODE: standard input, if there is no such file.
+put_once() {
+    if [ -e "$1" ]; then cat > /dev/null; return 0; fi
+    (umask 077 && cat > "$1.village-new")
+    chmod "$2" "$1.village-new"
+    mv "$1.village-new" "$1"
+    did "wrote $1"
+}
+
+secret() { python3 -c 'import secrets; print(secrets.token_urlsafe(32))'; }
+
+# release NAME: a name that changes with every byte of what is installed.
+release_name() {
+    local version sum
+    if [ -n "$WHEEL" ]; then
+        version=$(basename "$WHEEL" | cut -d- -f2)
+        sum=$(cat "$WHEEL" "$HERE/requirements.lock" | sha256sum)
+    else
+        version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$HERE/pyproject.toml")
+        sum=$(cd "$HERE" && find devices gateway dashboards simulators pyproject.toml requirements.lock -type f \
+            ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+    fi
+    printf '%s-%s' "$version" "${sum:0:12}"
+}
+
+install_release() {
+    local name python source pip=(install --quiet --disable-pip-version-check --no-input)
+    name=$(release_name)
+    if [ ! -e "$OPT/releases/$name/complete" ]; then
+        rm -rf "${OPT:?}/releases/$name"
+        python3 -m venv "$OPT/releases/$name"
+        python=$OPT/releases/$name/bin/python
+        if [ -n "$WHEELS" ]; then pip+=(--no-index --find-links "$WHEELS"); fi
+        "$python" -m pip "${pip[@]}" --require-hashes -r "$HERE/requirements.lock"
+        source=${WHEEL:-$HERE}
+        "$python" -m pip "${pip[@]}" --no-deps "$source"
+        "$OPT/releases/$name/bin/village" --version > /dev/null || fail "the new release does not start"
+        touch "$OPT/releases/$name/complete"
+        did "installed release $name"
+    fi
+    if [ "$(readlink $OPT/current || true)" != "releases/$name" ]; then
+        if [ -e $OPT/current ]; then ln -sfn "$(readlink $OPT/current)" $OPT/previous; fi
+        ln -sfn "releases/$name" $OPT/current.new
+        mv -T $OPT/current.new $OPT/current
+        did "release $name is in use"
+    fi
+}
+
+write_settings() {
+    put_once $ETC/village.toml 0640 < <(
+        cat "$HERE/deploy/village.toml"
+        if [ "$STORE" = influxdb ]; then
+            printf '[[store]]\nname = "commune"\nkind = "influxdb1"\nurl = "http://127.0.0.1:8086"\nusername = "gateway"\n'
+        else
+            printf '[[store]]\nname = "commune"\nkind = "embedded"\n'
+        fi
+    )
+    put_once $ETC/fleet.csv 0640 <<< "device,profile,commune,zone,group,name,latitude,longitude,hardware_ids"
+    put_once $ETC/secrets.env 0600 <<< "# Read by the service manager; only root may see it."
+    if [ "$STORE" = influxdb ] && ! grep -q '^GATEWAY_STORE_0_PASSWORD=' $ETC/secrets.env; then
+        printf 'GATEWAY_STORE_0_PASSWORD=%s\n' "$(secret)" >> $ETC/secrets.env
+        did "made the gateway's password at InfluxDB"
+    fi
+    put_once $ETC/backup.env 0644 < <(
+        printf '%s\n' "# Where the nightly backup goes: another disk, if there is one." "BACKUP_TO=$BACKUPS" "BACKUP_KEEP=7" \
+            "# Folder of the province's data center, where it is mounted; empty: no copy." "BACKUP_COPY_TO=" \
+            "# InfluxDB's own backup too: yes or no." "BACKUP_INFLUXDB=yes"
+    )
+    chown root:village $ETC/village.toml
+    chown village:village $ETC/fleet.csv
+}
+
+write_files() {
+    local unit
+    put "$HERE/deploy/mosquitto.conf" $ETC/mosquitto.conf 0644
+    put "$HERE/deploy/mosquitto.d/local.conf" $ETC/mosquitto.d/local.conf 0644
+    put "$HERE/deploy/mosquitto.d/tls.conf" $ETC/mosquitto.d/tls.conf 0644
+    put "$HERE/deploy/mosquitto.d/mutual.conf.example" $ETC/mosquitto.d/mutual.conf.example 0644
+    for unit in village backup renew-certificates; do put "$HERE/deploy/libexec/$unit" "$OPT/libexec/$unit" 0755; done
+    put "$HERE/deploy/libexec/village" /usr/local/bin/village 0755
+    for unit in village-gateway.service village-backup.service village-backup.timer village-certificates.service \
+        village-certificates.timer mosquitto.service.d/village.conf; do
+        put "$HERE/deploy/systemd/$unit" "/etc/systemd/system/$unit" 0644
+    done
+    if [ "$STORE" = influxdb ]; then
+        put "$HERE/deploy/influxdb.conf" $ETC/influxdb.conf 0644
+        put "$HERE/deploy/systemd/influxdb.service.d/village.conf" /etc/systemd/system/influxdb.service.d/village.conf 0644
+    fi
+}
+
+make_certificates() {
+    local village=$OPT/current/bin/village host options=()
+    if [ ! -e $ETC/hosts.env ] || [ ${#HOSTS[@]} -gt 0 ]; then
+        if [ ${#HOSTS[@]} -eq 0 ]; then
+            read -r -a HOSTS <<< "$(hostname) localhost 127.0.0.1 $(hostname --all-ip-addresses 2> /dev/null || true)"
+        fi
+        printf '# Names and addresses by which devices reach this machine; the broker shows them in its certificate.\nVILLAGE_HOSTS="%s"\n' \
+            "${HOSTS[*]}" > $ETC/hosts.env.new
+        if cmp -s $ETC/hosts.env.new $ETC/hosts.env 2> /dev/null; then rm $ETC/hosts.env.new; else
+            mv $ETC/hosts.env.new $ETC/hosts.env
+            did "wrote $ETC/hosts.env"
+        fi
+    fi
+    if [ ! -e $ETC/authority/ca.key ]; then
+        "$village" certificates authority --folder $ETC/authority > /dev/null
+        did "made the certificate authority; keep a copy of $ETC/authority in a safe place"
+    fi
+    # shellcheck disable=SC1091
+    . $ETC/hosts.env
+    for host in $VILLAGE_HOSTS; do options+=(--host "$host"); done
+    if "$village" certificates server broker "${options[@]}" --group mosquitto > /dev/null; then
+        did "made the broker's certificate for $VILLAGE_HOSTS"
+    elif [ $? -ne 3 ]; then fail "the broker's certificate could not be made; see above"; fi
+    # A restored file may have lost its group.
+    chown root:mosquitto $ETC/certificates/broker.key
+    chmod 0640 $ETC/certificates/broker.key
+}
+
+make_broker_accounts() {
+    local accounts=/var/lib/mosquitto/dynamic-security.json
+    if [ ! -e $accounts ]; then
+        set -a
+        # shellcheck disable=SC1091
+        . $ETC/secrets.env
+        set +a
+        $OPT/current/bin/village devices credentials begin --accounts-file $accounts --admin-file $ETC/broker-admin.env \
+            --secrets-file $ETC/secrets.env --config $ETC/village.toml > /dev/null
+        did "made the broker's accounts: an administrator, and the gateway"
+    fi
+    chown mosquitto:mosquitto $accounts
+    chmod 0640 $accounts
+}
+
+# without_systemd COMMAND...: run a command while InfluxDB runs; where systemd does, it runs already.
+with_influxdb() {
+    local running=''
+    if ! has_systemd; then
+        setpriv --reuid=influxdb --regid=influxdb --init-groups influxd -config $ETC/influxdb.conf > /dev/null 2>&1 &
+        running=$!
+    fi
+    "$@" || { [ -z "$running" ] || kill "$running"; return 1; }
+    if [ -n "$running" ]; then kill "$running"; wait "$running" || true; fi
+}
+
+make_store_accounts() {
+    if [ "$STORE" != influxdb ]; then return; fi
+    put_once $ETC/influxdb.env 0600 < <(
+        printf '%s\n' "# InfluxDB's administrator, and Grafana's account, which may only read." \
+            "VILLAGE_INFLUXDB_ADMIN_PASSWORD=$(secret)" "VILLAGE_STORE_PASSWORD=$(secret)"
+    )
+    set -a
+    # shellcheck disable=SC1091
+    . $ETC/influxdb.env
+    # shellcheck disable=SC1091
+    . $ETC/secrets.env
+    set +a
+    install -d -m 0750 -o influxdb -g influxdb /var/lib/influxdb
+    with_influxdb python3 "$HERE/deploy/influxdb_accounts.py" || fail "InfluxDB's accounts could not be made; see above"
+}
+
+start_services() {
+    local services=(mosquitto.service) stamp=$OPT/started
+    if [ "$STORE" = influxdb ]; then services+=(influxdb.service); fi
+    if ! has_systemd; then
+        if [ "$1" = stores ]; then return; fi
+        say "systemd does not run here: nothing was started. With it, the services start at the next boot:"
+        say "  ${services[*]} village-gateway.service village-backup.timer village-certificates.timer"
+        systemctl enable --quiet "${services[@]}" village-gateway.service village-backup.timer village-certificates.timer 2> /dev/null || true
+        return
+    fi
+    systemctl daemon-reload
+    systemctl enable --quiet "${services[@]}" village-gateway.service village-backup.timer village-certificates.timer
+    systemctl start village-backup.timer village-certificates.timer
+    if [ "$1" = stores ]; then
+        restart_if_changed "${services[@]}"
+    else
+        restart_if_changed village-gateway.service
+        touch $stamp
+    fi
+}
+
+restart_if_changed() {
+    local service
+    for service in "$@"; do
+        if [ "$CHANGED" -gt 0 ] || ! systemctl is-active --quiet "$service"; then
+            systemctl restart "$service" || fail "$service does not start; see: journalctl -u $service"
+            say "started $service"
+        fi
+    done
+}
+
+check_machine
+install_packages
+make_accounts
+install_release
+write_settings
+write_files
+make_certificates
+make_broker_accounts
+start_services stores
+make_store_accounts
+start_services gateway
+if [ $CHANGED -eq 0 ]; then say "nothing had to be changed"; else say "$CHANGED changes; next: add the devices to $ETC/fleet.csv, then see docs/operate.md"; fi

@@ -1,0 +1,123 @@
+"""What a commune's lighting used and saved in a day, against the baseline of its lamps of before."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import numpy as np
+
+from devices.alert_names import NOBODY
+from devices.lighting_tables import Lighting
+from devices.limit_tables import Energy
+from devices.rollup_names import Width
+from devices.storage import LightingDay, Table, fields
+from gateway.analytics.columns import PROPERTY_NUMBER, FleetTables
+from gateway.analytics.energy import Baseline, Saving, lamps_baseline, saving
+from gateway.analytics.fleet_lighting import FleetLighting
+from gateway.analytics.rollup_lines import tag
+from gateway.analytics.rollup_parts import Closed
+from gateway.analytics.windows import HOUR, day_start
+
+KEPT_DAYS = 7
+"""Days whose energy is remembered, so that late data corrects them. Chosen."""
+_ENERGY = PROPERTY_NUMBER["energy"]
+
+
+class LightingDays:
+    """Daily energy by commune; metered once: by the cabinet where a circuit has one, else by its lamps."""
+
+    def __init__(self, tables: FleetTables, fleet: FleetLighting, lighting: Lighting, energy: Energy) -> None:
+        self._tables, self._lighting, self._energy, self._fleet = tables, lighting, energy, fleet
+        metering = np.zeros(tables.count, np.bool_)
+        metering[fleet.cabinets] = True
+        covered = set(fleet.cabinet_group.tolist()) - {-1}
+        metering[fleet.lamps[[group not in covered for group in fleet.lamp_group.tolist()]]] = True
+        self._is_meter = metering
+        self._lamps = np.bincount(tables.commune[fleet.lamps], minlength=len(tables.registry.communes.texts))
+        self._used: dict[int, dict[int, float]] = {}
+        """[kW.h] by day and device."""
+        self._touched: set[tuple[int, int]] = set()
+
+    def closed(self, closed: Closed) -> None:
+        """Hear of windows that closed or were mended; a listener of the roll-ups."""
+        if closed.width is not Width.DAY:
+            return
+        rows = closed.rows
+        device = self._tables.device_of_series(rows.series)
+        chosen = (
+            (self._tables.property_of_series(rows.series) == _ENERGY) & self._is_meter[device] & (rows.readings > 0)
+        )
+        columns = (rows.window[chosen].tolist(), device[chosen].tolist(), rows.total[chosen].tolist())
+        for day, number, total in zip(*columns, strict=True):
+            self._used.setdefault(day, {})[number] = total
+            self._touched.add((day, int(self._tables.commune[number])))
+        for old in [day for day in self._used if day <= max(self._used) - KEPT_DAYS]:
+            del self._used[old]
+
+    def tick(self, finished_day: int) -> Iterator[str]:
+        """Finished line protocol of the days that are over, without newlines.
+
+        Args:
+            finished_day: the newest day since 1970 of which every window is closed.
+        """
+        due = sorted(key for key in self._touched if key[0] <= finished_day)
+        self._touched.difference_update(due)
+        for day, commune in due:
+            known = self.saving(day, commune)
+            if known is not None:
+                used, saved = known
+                line = fields(LightingDay(used, saved.kwh, saved.vnd, saved.kg_co2))
+                key = tag(self._tables.registry.communes.texts[commune])
+                yield f"{Table.LIGHTING_DAY},commune={key},device={NOBODY} {line} {day_start(day)}"
+
+    def saving(self, day: int, commune: int) -> tuple[float, Saving] | None:
+        """Energy used [kW.h] and what was saved, with its method in words; None without a baseline or without energy.
+
+        Args:
+            day: Vietnamese calendar day since 1970; one of the last seven.
+            commune: number in the registry.
+        """
+        used = [kwh for device, kwh in self._used.get(day, {}).items() if self._tables.commune[device] == commune]
+        baseline = self._baseline(day, commune)
+        if not used or baseline is None:
+            return None
+        total = sum(used)
+        return total, saving({date(1970, 1, 1) + timedelta(days=day): total}, baseline, self._energy)
+
+    def _baseline(self, day: int, commune: int) -> Baseline | None:
+        """The lamps of before, each burning the whole of that day's darkness as its schedule switches it."""
+        known = self._lighting.baseline_of(self._tables.registry.communes.texts[commune])
+        lamps = int(self._lamps[commune])
+        if known is None or not lamps:
+            return None
+        here = self._tables.commune[self._fleet.lamps] == commune
+        number = int(np.bincount(self._fleet.lamp_plan[here]).argmax())
+        plan, start, stop = self._fleet.plans[number], day_start(day), day_start(day + 1)
+        dark = 0
+        for night in (plan.night_number(start), plan.night_number(stop - 1)):
+            changes = plan.night(night).changes
+            if len(changes):
+                dark += max(0, min(int(changes[-1]), stop) - max(int(changes[0]), start))
+        found = lamps_baseline(lamps, known.watts_each, dark / HOUR)
+        method = found.method
+        words = method.model_copy(
+            update={"vi": f"{method.vi} ({known.source.vi})", "en": f"{method.en} ({known.source.en})"}
+        )
+        return found._replace(method=words)
+
+    def snapshot(self) -> bytes:
+        """Plain data, devices by name."""
+        names = self._tables.registry.names
+        used = [[day, names[number], kwh] for day, known in self._used.items() for number, kwh in known.items()]
+        return json.dumps(used).encode()
+
+    def restore(self, saved: bytes) -> bool:
+        """Take a snapshot over, also one of another fleet; False if it cannot be used."""
+        index = self._tables.registry.index
+        try:
+            for day, name, kwh in json.loads(saved):
+                if name in index:
+                    self._used.setdefault(int(day), {})[index[name]] = float(kwh)
+        except (ValueError, TypeError):
+            return False
+        return True

@@ -1,0 +1,33 @@
+"""MQTT PUBLISH packets as bytes, and how a length is written. Source: OASIS MQTT 3.1.1, sections 2.2 and 3.2 to 3.3."""
+
+
+def varying(length: int) -> bytes:
+    """The remaining length of a fixed header: seven bits a byte, least first."""
+    found = bytearray()
+    while True:
+        length, low = divmod(length, 128)
+        found.append(low | (0x80 if length else 0))
+        if not length:
+            return bytes(found)
+
+
+_HEADS = {qos: [bytes([0x30 | qos << 1]) + varying(length) for length in range(2048)] for qos in (0, 1)}
+
+
+def publish_packet(topic: bytes, payload: bytes, number: bytes, retain: bool = False) -> bytes:
+    """PUBLISH; ``topic`` with its length in front, ``number`` two bytes for QoS 1 and none for QoS 0."""
+    length = len(topic) + len(number) + len(payload)
+    if length < 2048 and not retain:
+        return b"".join((_HEADS[1 if number else 0][length], topic, number, payload))
+    head = bytes([0x30 | (2 if number else 0) | (1 if retain else 0)])
+    return b"".join((head, varying(length), topic, number, payload))
+
+
+REFUSALS = {
+    1: "does not speak MQTT 3.1.1",
+    2: "refuses the client id",
+    3: "is not available",
+    4: "refuses the user name or password",
+    5: "does not authorize this account",
+}
+"""What a broker means by its return code. Source: the same, table 3.1."""

@@ -1,0 +1,99 @@
+"""The analytics thread with a real line and store: what is committed is summed, and mended after a restart."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.app import App
+from gateway.model import Window
+from gateway.settings import Api, Gateway, Settings, StorePlace
+from tests.gateway_process import await_that
+
+HOUR = 3_600_000_000_000
+FLEET = "device,profile,commune,zone,group\nlamp-1,native_streetlight,10642,street,cabinet-1\n"
+NOON = 1_767_243_600_000_000_000
+"""2026-01-01T12:00:00 in Viet Nam."""
+
+
+def settings(folder: Path) -> Settings:
+    """A gateway without a broker, with the embedded store."""
+    (folder / "fleet.csv").write_text(FLEET, "utf-8")
+    return Settings(
+        gateway=Gateway(data_dir=folder, fleet=folder / "fleet.csv"), store=(StorePlace(name="here"),), api=Api()
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A data folder."""
+    return tmp_path
+
+
+def record(minute: int, power: float) -> bytes:
+    """One old reading."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOON / 1e9 + 60 * minute))
+    return json.dumps({"device": "lamp-1", "observed_at": at, "power": power}).encode()
+
+
+def hours(app: App) -> list[dict[str, float]]:
+    """The lamp's hourly roll-ups in the store, oldest first."""
+    lines = app.stores["here"].lines("streetlight_hour", "10642", "lamp-1", NOON - HOUR, NOON + 4 * HOUR, 100)
+    return [{"hour": (line.time - NOON) / HOUR} | line.fields for line in lines]
+
+
+def run(folder: Path, file: str, records: list[bytes], wanted: int) -> list[dict[str, float]]:
+    """Take records in, wait for so many hours, stop; the hours."""
+    app = App(settings(folder), with_broker=False, with_api=False)
+    app.start()
+    try:
+        app.intake.take(file, 0, records)
+        return await_that(f"{wanted} hours", lambda: found if len(found := hours(app)) >= wanted else None, 90)
+    finally:
+        app.stop()
+
+
+def test_readings_become_hours_that_late_ones_mend_after_a_restart(folder: Path) -> None:
+    """Three hours of five-minute values; then one hour's missing half comes in by another file."""
+    told = [record(minute, 50.0 + minute // 60) for minute in range(0, 180, 5) if not 60 <= minute < 90]
+    first = run(folder, "first", told, 3)
+    assert [(hour["hour"], hour["power_mean"], hour["power_count"]) for hour in first] == [
+        (0, 50.0, 12),
+        (1, 51.0, 6),
+        (2, 52.0, 12),
+    ]
+    late = [record(minute, 57.0) for minute in range(60, 90, 5)]
+    app = App(settings(folder), with_broker=False, with_api=False)
+    app.start()
+    try:
+        app.intake.take("late", 0, late)
+        mended = await_that("the hour is mended", lambda: h if (h := hours(app)[1])["power_count"] == 12 else None, 90)
+    finally:
+        app.stop()
+    assert (mended["power_mean"], mended["power_min"], mended["power_max"]) == (54.0, 51.0, 57.0)
+
+
+def test_a_fault_of_analytics_does_not_stop_the_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readings go on being kept, and health says what is missing."""
+    app = App(settings(folder), with_broker=False, with_api=False)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("planted")
+
+    monkeypatch.setattr(app.analytics._room, "take", broken)
+    app.start()
+    try:
+        app.intake.take("file", 0, [record(0, 50.0)])
+        await_that("the fault is seen", lambda: app.analytics.failed)
+        assert [part.detail for part in app.health() if part.part == "analytics"] == [
+            "no alerts, indices and roll-ups: planted; restart the gateway"
+        ]
+        assert app.intake.take("file", 1, [record(5, 51.0)]).kept == 1
+        store = app.stores["here"]
+        window = Window(NOON, NOON + HOUR, 0)
+        await_that("stored", lambda: len(store.series("streetlight", "10642", "lamp-1", "power", window)) == 2)
+    finally:
+        app.stop()
