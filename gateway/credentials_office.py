@@ -120,9 +120,11 @@ def carry_out(office: Office, commands: Sequence[Command], what: str) -> None:
 
 
 def gateway_account(settings: Settings, today: str) -> Client:
-    """The gateway's own account, as the settings name it."""
-    broker = settings.broker
-    return Client(broker.username or "gateway", broker.client_id, (GATEWAY_ROLE,), note=today)
+    """The gateway's own account, as the settings name it.
+
+    It is not bound to a client id: `village doctor` comes in with the same account while the gateway is connected.
+    """
+    return Client(settings.broker.username or "gateway", "", (GATEWAY_ROLE,), note=today)
 
 
 def with_secrets(path: Path, lines: Mapping[str, str]) -> Path:

@@ -130,7 +130,9 @@ def make_backup(
     context: typer.Context,
     to: Annotated[Path | None, typer.Option(help="Folder for backups, on another disk.", show_default=False)] = None,
     include: Annotated[
-        list[Path] | None, typer.Option(help="Another file or folder to take along; may be repeated.")
+        list[Path] | None,
+        # Whether it can be read shows when it is: access(2) does not know of the right the nightly backup has.
+        typer.Option(readable=False, help="Another file or folder to take along; may be repeated."),
     ] = None,
     keep: Annotated[int, typer.Option(min=0, max=1000, help="Delete all but so many; 0 keeps all.")] = 0,
     copy_to: Annotated[

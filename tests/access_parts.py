@@ -28,7 +28,8 @@ from tests.servers import HOST, Server
 
 ADMIN, ADMIN_SECRET = "admin", "admin-secret"
 AT, TODAY = 1_795_000_000 * 10**9, "2026-11-21"
-GATEWAY = Client("gateway", "village-gateway", ("gateway",), note=TODAY)
+GATEWAY = Client("gateway", "", ("gateway",), note=TODAY)
+GATEWAY_ID = "village-gateway"
 SOURCES = tuple(VENDOR_SOURCES[name] for name in ("tasmota", "chirpstack", "zigbee2mqtt"))
 
 

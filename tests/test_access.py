@@ -26,6 +26,7 @@ from tests.access_parts import (
     ADMIN_SECRET,
     AT,
     GATEWAY,
+    GATEWAY_ID,
     LAMPS,
     SOURCES,
     TODAY,
@@ -98,7 +99,7 @@ def test_a_network_server_may_use_its_own_source_only() -> None:
 def test_device_a_cannot_speak_or_listen_as_device_b(accounts: Server) -> None:
     secrets = set_up(accounts)
     with (
-        FieldClient(accounts.port, GATEWAY.client_id, "gateway", secrets["gateway"]) as gateway,
+        FieldClient(accounts.port, GATEWAY_ID, "gateway", secrets["gateway"]) as gateway,
         FieldClient(accounts.port, "lamp-1", "lamp-1", secrets["lamp-1"]) as device,
     ):
         assert gateway.subscribe("village/+/+/up") == "Granted QoS 1"
@@ -127,7 +128,7 @@ def test_nobody_else_comes_in(accounts: Server) -> None:
 def test_the_gateway_hears_uplinks_answers_devices_and_cannot_speak_as_one(accounts: Server) -> None:
     secrets = set_up(accounts)
     with (
-        FieldClient(accounts.port, GATEWAY.client_id, "gateway", secrets["gateway"]) as gateway,
+        FieldClient(accounts.port, GATEWAY_ID, "gateway", secrets["gateway"]) as gateway,
         FieldClient(accounts.port, "lamp-1", "lamp-1", secrets["lamp-1"]) as device,
     ):
         assert device.subscribe("village/10642/lamp-1/cmd") == "Granted QoS 1"
@@ -160,7 +161,7 @@ def test_rotation_loses_no_uplink(accounts: Server) -> None:
     """The device says something before, between and after each step, and changes over when it is reached."""
     secrets = set_up(accounts)
     port, up = accounts.port, "village/10642/lamp-1/up"
-    with FieldClient(port, GATEWAY.client_id, "gateway", secrets["gateway"]) as gateway, office(accounts) as live:
+    with FieldClient(port, GATEWAY_ID, "gateway", secrets["gateway"]) as gateway, office(accounts) as live:
         assert gateway.subscribe("village/+/+/up") == "Granted QoS 1"
         with FieldClient(port, "lamp-1", "lamp-1", secrets["lamp-1"]) as device:
             assert device.publish(up, "1") == "Success"
@@ -280,6 +281,7 @@ def test_the_file_and_the_running_broker_understand_the_same_commands(tmp_path: 
                 dynsec.change_client(Client("lamp-3", "lamp-3", ("device:lamp-1",))),
                 dynsec.change_role("device:lamp-1", device_rights(LAMPS, 2, AT)),
                 dynsec.set_password("lamp-1", "fresh"),
+                dynsec.change_client(Client("lamp-1", "", ("device:lamp-1",))),
                 dynsec.drop_client("nobody"),
                 dynsec.make_role("device:lamp-1", ()),
                 dynsec.make_client(Client("lamp-9", "", ("no-such-role",)), "x"),
@@ -337,9 +339,11 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str | 
 def test_wrong_administrators_and_absent_brokers_are_one_line(accounts: Server) -> None:
     set_up(accounts)
     here = Broker(host=HOST, port=accounts.port)
-    for username, password in (("admin", "wrong"), ("gateway", "gateway-secret")):
-        # The gateway's account is bound to the gateway's client id, so it does not even come in.
-        with pytest.raises(AccessError, match=f"does not let '{username}' in"), LiveAccounts(here, username, password):
+    for username, password, words in (
+        ("admin", "wrong", "does not let 'admin' in"),
+        ("gateway", "gateway-secret", "'gateway' may not change accounts"),
+    ):
+        with pytest.raises(AccessError, match=words), LiveAccounts(here, username, password):
             pass
     accounts.stop()
     with pytest.raises(AccessError, match="no broker at"), LiveAccounts(here, "admin", ADMIN_SECRET):
@@ -472,7 +476,8 @@ def test_the_first_file_has_an_administrator_and_the_gateway_and_is_made_once(tm
             plain = Registry.of([lamp("lamp-1")], shipped_profiles().values())
             assert [one.kind for one in drift(plain, known, GATEWAY, AT)] == ["missing"]
             assert live.run(enroll(LAMPS, 0, known, AT, TODAY).commands) == []
-        answer = connection_answer(server.port, "village-gateway", "gateway", secrets["GATEWAY_BROKER_PASSWORD"])
-        assert answer == "Success"
+        for client_id in ("village-gateway", "village-doctor"):
+            answer = connection_answer(server.port, client_id, "gateway", secrets["GATEWAY_BROKER_PASSWORD"])
+            assert answer == "Success"
         with FieldClient(server.port, "x", "admin", secrets["VILLAGE_BROKER_ADMIN_PASSWORD"]) as client:
             assert client.subscribe("village/#") == DENIED

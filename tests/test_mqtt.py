@@ -21,6 +21,7 @@ from gateway.southbound.buffered_client import BufferedClient
 from gateway.southbound.mqtt import DROPPED, MqttEdge
 from gateway.southbound.subscriptions import NOTE
 from tests import servers
+from tests.gateway_process import Publisher, await_that
 from tests.servers import HOST, Server
 
 FILTERS = ["village/+/+/up", "village/+/+/status"]
@@ -561,13 +562,19 @@ def test_client_overrides_what_paho_still_calls() -> None:
 
 
 def test_devices_are_told_with_quality_0(broker: Server, bench: Callable[..., Bench]) -> None:
-    """If the broker is there; else it is lost, and nothing happens."""
+    """If the broker is there; else it is lost, and nothing happens. Our own words are no uplinks."""
+    topic = "village/10642/lamp-1/error"
     edge = bench(filters=["village/+/+/error"])
-    edge.edge.tell("village/10642/lamp-1/error", b"too early")
+    edge.edge.tell(topic, b"too early")
     edge.connect()
-    edge.edge.tell("village/10642/lamp-1/error", b"unit")
-    edge.receive(1)
-    assert [(u.payload, u.qos) for u in edge.got] == [(b"unit", 0)]
+    with Publisher(broker) as listener:
+        listener.listen(topic)
+        edge.edge.tell(topic, b"unit")
+        await_that("the device hears", lambda: listener.heard)
+        listener.send(topic, b"somebody else's")
+        edge.receive(1)
+        assert listener.heard[0] == (topic, b"unit")
+    assert edge.payloads() == [b"somebody else's"]
 
 
 def test_messages_the_broker_drops_are_counted(bench: Callable[..., Bench]) -> None:

@@ -146,11 +146,14 @@ class AccountsFile:
         name = command["username"]
         if name in self._clients:
             raise ValueError("Client already exists")
-        entry = {"username": name, "clientid": command["clientid"], "textdescription": command["textdescription"]}
-        self._clients[name] = entry | self._known_roles(command) | _hashed(command["password"])
+        kept = {key: command[key] for key in ("username", "clientid", "textdescription") if key in command}
+        self._clients[name] = kept | self._known_roles(command) | _hashed(command["password"])
 
     def _modify_client(self, command: Command) -> None:
-        self._client(command["username"]).update(self._known_roles(command), clientid=command["clientid"])
+        client = self._client(command["username"])
+        client.update(self._known_roles(command), clientid=command["clientid"])
+        if not client["clientid"]:
+            del client["clientid"]
 
     def _set_password(self, command: Command) -> None:
         self._client(command["username"]).update(_hashed(command["password"]))

@@ -23,6 +23,8 @@ from gateway.southbound.subscriptions import Notes, Subscriptions
 
 log = structlog.get_logger(__name__)
 
+MAX_TOLD = 10_000
+"""Topics we have published on that are remembered, to know our own words again."""
 MAX_UPLINKS = 2000
 """At most this many uplinks leave one poll, so that the first of them does not wait long for its commit."""
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -56,6 +58,7 @@ class MqttEdge:
         self._subscriptions = Subscriptions(f"{settings.host}:{settings.port}/{settings.client_id}", filters, notes)
         self._client = self._make_client()
         self._inbox: list[Uplink] = []
+        self._told: set[str] = set()
         self._connection = 0
         self._polled_on = 0
         self._accepted = False
@@ -134,6 +137,9 @@ class MqttEdge:
     def tell(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; lost if the broker is away."""
         if self.status.connected and self._connecting is None:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            self._told.add(topic)
             self._client.publish(topic, payload, qos=0)
             self._flush()
 
@@ -295,6 +301,8 @@ class MqttEdge:
         if topic == DROPPED:
             self._count_dropped(message.payload)
             return
+        if topic in self._told and message.qos == 0:
+            return  # our own word: a vendor's filter may cover the topics it is told on (Sparkplug B)
         # Strictly rising, so that two uplinks without a time never share one.
         now = self._last_at = max(time.time_ns(), self._last_at + 1)
         self._inbox.append(
