@@ -17,11 +17,8 @@ LIGHT = Measurement.STREETLIGHT
 DAY = measurement_name(LIGHT, Scope.DEVICE, Width.DAY)
 GROUP_DAY = measurement_name(LIGHT, Scope.GROUP, Width.DAY)
 USED = field_name("energy", Statistic.INCREASE)
-CABINETS = "({})".format(
-    " OR ".join(f'"{field_name(name, Statistic.MEAN)}" >= -1000000' for name in ("power_l1", "door_open"))
-)
-"""Lines of cabinets: only they measure single phases or have a door. Energy is counted there, and not again at the
-lamps behind them."""
+CABINETS = f'"{field_name("voltage_l1", Statistic.MEAN)}" >= 0'
+"""Lines of cabinets: only they measure phases. Energy is counted there, and not again at the lamps behind them."""
 WORKING_LAMPS = (0.9, 0.97)
 """Chosen: with 500 lamps the sixteenth dark one is a matter for the week, the fifty-first one for tonight."""
 
@@ -218,12 +215,12 @@ def board(say: Say) -> Board:
 
     price, factor = shipped().energy.prices[-1].vnd_per_kwh, shipped().energy.emission
 
-    def daily(title: str, description: str, what: str, unit: str) -> Panel:
+    def daily(title: str, description: str, what: str, unit: str, by: str = "") -> Panel:
         return Panel(
             "timeseries",
             title,
             description,
-            (by_day(what, DAY, COMMUNE, CABINETS, by="device"),),
+            (by_day(what, DAY, COMMUNE, CABINETS, by=by, alias="" if by else title),),
             unit,
             scales.plain(say),
             (device,),
@@ -290,15 +287,16 @@ def board(say: Say) -> Board:
                 say("kWh mỗi ngày của từng tủ.", "kWh a day of each cabinet."),
                 f'sum("{USED}")',
                 "kwatth",
+                by="device",
             ),
             daily(
-                say("Tiền điện theo tủ", "Cost by cabinet"),
+                say("Tiền điện mỗi ngày", "Cost a day"),
                 say(f"Trước thuế, giá hiện hành {price:g} đ/kWh.", f"Before tax, at today's {price:g} VND/kWh."),
                 f'sum("{USED}") * {price:g}',
                 scales.MONEY,
             ),
             daily(
-                say("CO2 theo tủ", "CO2 by cabinet"),
+                say("CO2 mỗi ngày", "CO2 a day"),
                 say(
                     f"Điện nhân hệ số {decimal(factor.factors[factor.default_year])} kg/kWh ({factor.source.document}).",
                     f"Energy times {factor.factors[factor.default_year]:g} kg/kWh ({factor.source.document}).",

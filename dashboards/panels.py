@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from dashboards.queries import SPAN_NULLS, Query, Source
-from dashboards.scales import GREY, Named, Scale, meaning
+from dashboards.scales import Named, Scale, meaning
 from dashboards.texts import Say
 
 Json = dict[str, Any]
@@ -281,8 +281,6 @@ CUSTOM: dict[str, Json] = {
 }
 BARS = {"drawStyle": "bars", "fillOpacity": 80, "lineWidth": 0, "thresholdsStyle": {"mode": "off"}}
 """``custom`` of a time series of sums."""
-NO_SCALE: Scale = ()
-EMPTY = GREY
 
 
 def _options(panel: Panel) -> Json:

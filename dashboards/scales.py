@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dashboards.texts import Say
 from devices.alert_rules import AlertState, Severity
@@ -44,7 +44,7 @@ UNITS = {
 }
 """Grafana's id of a UCUM unit; a unit Grafana does not know is shown by its symbol."""
 
-SHARE, COUNT, MONEY, DAY_TIME = "percentunit", "none", "currencyVND", "dateTimeAsLocal"
+SHARE, COUNT, MONEY = "percentunit", "none", "currencyVND"
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY, PURPLE = "green", "yellow", "orange", "red", "blue", "#8E8E8E", "purple"
 
 
@@ -138,20 +138,6 @@ def air_scale(say: Say) -> Scale:
 def water_scale(say: Say) -> Scale:
     """The levels of VN_WQI in the decision's own colours."""
     return _levels(shipped().vn_wqi.levels, say)
-
-
-def level_names(levels: Iterable[Level], say: Say) -> list[dict[str, Any]]:
-    """Mappings that show the level's name instead of the number of an index."""
-    return [
-        {
-            "type": "range",
-            "options": {
-                "from": level.low, "to": level.high,
-                "result": {"text": say.of(level.name), "color": level.colour, "index": number},
-            },
-        }
-        for number, level in enumerate(levels)
-    ]  # fmt: skip
 
 
 def limit_scale(limit: Limit, say: Say) -> Scale:

@@ -17,6 +17,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ETC=/etc/village OPT=/opt/village VAR=/var/lib/village BACKUPS=/var/backups/village
 STORE='' WHEEL='' WHEELS='' HOSTS=()
 CHANGED=0
+# Services whose files changed, and which are therefore started anew.
+declare -A STALE=()
 
 say() { printf '%s\n' "$*"; }
 did() { CHANGED=$((CHANGED + 1)); say "$*"; }
@@ -80,9 +82,9 @@ make_accounts() {
     chmod 0751 $ETC
 }
 
-# put SOURCE TARGET MODE: a shipped file, unless a person edited the one that is there.
+# put SOURCE TARGET MODE [SERVICE]: a shipped file, unless a person edited the one that is there; SERVICE reads it.
 put() {
-    local source=$1 target=$2 mode=$3 record
+    local source=$1 target=$2 mode=$3 service=${4:-} record
     record=$OPT/shipped/$(printf '%s' "$target" | tr / _)
     if [ -e "$target" ] && ! cmp -s "$source" "$target"; then
         if [ ! -e "$record" ] || ! cmp -s "$record" "$target"; then
@@ -97,6 +99,7 @@ put() {
         install -D -m "$mode" "$source" "$target.village-new"
         mv "$target.village-new" "$target"
         did "wrote $target"
+        if [ -n "$service" ]; then STALE[$service]=1; fi
     fi
     if ! cmp -s "$source" "$record" 2> /dev/null; then install -m 0644 "$source" "$record"; fi
 }
@@ -146,6 +149,7 @@ install_release() {
         ln -sfn "releases/$name" $OPT/current.new
         mv -T $OPT/current.new $OPT/current
         did "release $name is in use"
+        STALE[village-gateway]=1
     fi
 }
 
@@ -175,19 +179,20 @@ write_settings() {
 
 write_files() {
     local unit
-    put "$HERE/deploy/mosquitto.conf" $ETC/mosquitto.conf 0644
-    put "$HERE/deploy/mosquitto.d/local.conf" $ETC/mosquitto.d/local.conf 0644
-    put "$HERE/deploy/mosquitto.d/tls.conf" $ETC/mosquitto.d/tls.conf 0644
+    put "$HERE/deploy/mosquitto.conf" $ETC/mosquitto.conf 0644 mosquitto
+    put "$HERE/deploy/mosquitto.d/local.conf" $ETC/mosquitto.d/local.conf 0644 mosquitto
+    put "$HERE/deploy/mosquitto.d/tls.conf" $ETC/mosquitto.d/tls.conf 0644 mosquitto
     put "$HERE/deploy/mosquitto.d/mutual.conf.example" $ETC/mosquitto.d/mutual.conf.example 0644
     for unit in village backup renew-certificates; do put "$HERE/deploy/libexec/$unit" "$OPT/libexec/$unit" 0755; done
     put "$HERE/deploy/libexec/village" /usr/local/bin/village 0755
     for unit in village-gateway.service village-backup.service village-backup.timer village-certificates.service \
         village-certificates.timer mosquitto.service.d/village.conf; do
-        put "$HERE/deploy/systemd/$unit" "/etc/systemd/system/$unit" 0644
+        put "$HERE/deploy/systemd/$unit" "/etc/systemd/system/$unit" 0644 "${unit%%.*}"
     done
     if [ "$STORE" = influxdb ]; then
-        put "$HERE/deploy/influxdb.conf" $ETC/influxdb.conf 0644
-        put "$HERE/deploy/systemd/influxdb.service.d/village.conf" /etc/systemd/system/influxdb.service.d/village.conf 0644
+        put "$HERE/deploy/influxdb.conf" $ETC/influxdb.conf 0644 influxdb
+        put "$HERE/deploy/systemd/influxdb.service.d/village.conf" /etc/systemd/system/influxdb.service.d/village.conf 0644 \
+            influxdb
     fi
 }
 
@@ -213,6 +218,7 @@ make_certificates() {
     for host in $VILLAGE_HOSTS; do options+=(--host "$host"); done
     if "$village" certificates server broker "${options[@]}" --group mosquitto > /dev/null; then
         did "made the broker's certificate for $VILLAGE_HOSTS"
+        STALE[mosquitto]=1
     elif [ $? -ne 3 ]; then fail "the broker's certificate could not be made; see above"; fi
     # A restored file may have lost its group.
     chown root:mosquitto $ETC/certificates/broker.key
@@ -229,6 +235,7 @@ make_broker_accounts() {
         $OPT/current/bin/village devices credentials begin --accounts-file $accounts --admin-file $ETC/broker-admin.env \
             --secrets-file $ETC/secrets.env --config $ETC/village.toml > /dev/null
         did "made the broker's accounts: an administrator, and the gateway"
+        STALE[mosquitto]=1
     fi
     chown mosquitto:mosquitto $accounts
     chmod 0640 $accounts
@@ -262,7 +269,7 @@ make_store_accounts() {
 }
 
 start_services() {
-    local services=(mosquitto.service) stamp=$OPT/started
+    local services=(mosquitto.service)
     if [ "$STORE" = influxdb ]; then services+=(influxdb.service); fi
     if ! has_systemd; then
         if [ "$1" = stores ]; then return; fi
@@ -275,17 +282,16 @@ start_services() {
     systemctl enable --quiet "${services[@]}" village-gateway.service village-backup.timer village-certificates.timer
     systemctl start village-backup.timer village-certificates.timer
     if [ "$1" = stores ]; then
-        restart_if_changed "${services[@]}"
+        restart_if_stale "${services[@]}"
     else
-        restart_if_changed village-gateway.service
-        touch $stamp
+        restart_if_stale village-gateway.service
     fi
 }
 
-restart_if_changed() {
+restart_if_stale() {
     local service
     for service in "$@"; do
-        if [ "$CHANGED" -gt 0 ] || ! systemctl is-active --quiet "$service"; then
+        if [ -n "${STALE[${service%.service}]:-}" ] || ! systemctl is-active --quiet "$service"; then
             systemctl restart "$service" || fail "$service does not start; see: journalctl -u $service"
             say "started $service"
         fi

@@ -69,13 +69,14 @@ install -d -m 0750 -o village -g village "$BEFORE"
 if [ -e /var/lib/village/journal.db ]; then
     /usr/local/bin/village backup --to "$BEFORE" --keep 2
 fi
-"$HERE/install.sh" "$@"
-if [ "$(readlink $OPT/current)" = "$old" ]; then
+status=0
+"$HERE/install.sh" "$@" || status=$?
+new=$(readlink $OPT/current)
+if [ "$new" = "$old" ]; then
+    [ $status -eq 0 ] || fail "the new release could not be installed, see above; the one before is in use as ever"
     say "this release was in use already"
-    exit 0
-fi
-if is_well; then
-    say "upgraded from $old to $(readlink $OPT/current); \`$0 --back\` goes back"
+elif [ $status -eq 0 ] && is_well; then
+    say "upgraded from $old to $new; \`$0 --back\` goes back"
 else
     go_back
     fail "the new release did not start, and the one before is in use again; see: journalctl -u village-gateway"

@@ -30,8 +30,8 @@ class ProfileProperty(_Data):
     unit: str
     """UCUM code of what the device sends, after ``scale``."""
     path: str = ""
-    """Where the codec finds it: a dotted JSON path (``ENERGY.Power``, ``sensors[0].t``), a channel, a register, a metric
-    name; empty means the property's own name."""
+    """Where the codec finds it: a dotted JSON path (``ENERGY.Power``, ``sensors[0].t``), a channel, a register, a
+    metric name; empty means the property's own name."""
     scale: float = 1.0
     """Multiplies the device's number, before ``shift`` is added; the result is in ``unit``."""
     shift: float = 0.0

@@ -1,16 +1,19 @@
 """Backup of everything the gateway keeps, made while it runs: a folder of files with a checked list of them."""
 
 import fcntl
+import grp
 import os
+import pwd
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gateway.backup_set import (
     JOURNAL,
@@ -209,11 +212,30 @@ class _Copier:
             target.chmod(0o600)
             with target.open("rb") as file:
                 os.fsync(file.fileno())
-            kind: Literal["database", "file"] = "database" if piece.is_database else "file"
-            entry = Entry(name=piece.name, size=target.stat().st_size, sha256=hash_of(target), kind=kind)
+            entry = _entry(piece, target)
             self.entries.append(entry)
             self._done += entry.size
             self._progress(piece.name, self._done, self._total)
+
+
+def _entry(piece: Piece, target: Path) -> Entry:
+    about = piece.source.stat()
+    return Entry(
+        name=piece.name,
+        size=target.stat().st_size,
+        sha256=hash_of(target),
+        kind="database" if piece.is_database else "file",
+        mode=stat.S_IMODE(about.st_mode) & 0o777,
+        owner=_named(pwd.getpwuid, about.st_uid),
+        group=_named(grp.getgrgid, about.st_gid),
+    )
+
+
+def _named(look_up: Callable[[int], Sequence[object]], number: int) -> str:
+    try:
+        return str(look_up(number)[0])
+    except KeyError:
+        return ""
 
 
 def _copy_database(source: Path, target: Path, progress: Callable[[int], None]) -> None:

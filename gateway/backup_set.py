@@ -37,6 +37,10 @@ class Entry(_Said):
     size: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     kind: Literal["database", "file"]
+    mode: Annotated[int, Field(ge=0, le=0o777)]
+    owner: Annotated[str, Field(max_length=64)]
+    """By name, since numbers differ between machines; empty if it had none."""
+    group: Annotated[str, Field(max_length=64)]
 
 
 class Sums(_Said):

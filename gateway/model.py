@@ -76,7 +76,7 @@ class Heard(NamedTuple):
     online: bool | None = None
     """What a status message said."""
     sequence: int = 0
-    """The sequence number that was counted, and 1 more; 0 is none. Of a refused uplink: 1 if its number is not known."""
+    """The sequence number that was counted, and 1 more; 0 is none. Of a refused uplink: 1 if it is not known."""
     missing: int = 0
     """Uplinks that the device's numbers say were sent and never arrived; -1 where one of those came late."""
 

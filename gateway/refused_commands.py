@@ -135,6 +135,8 @@ def replay(
             ids=tuple(number or ()),
         )
         with menders(settings) as found:
+            if found.running is not None:
+                found.running.ask("POST", "/reload")
             typer.echo(in_words(replay_all(found.replayer, wanted)))
 
 

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -148,13 +148,15 @@ class _Mover:
     def _put(self, source: Path, target: Path, entry: Entry) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = target.with_name(f"{target.name}.restoring")
+        fresh.unlink(missing_ok=True)
+        # Nobody may look into it before it has its owner.
+        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         shutil.copyfile(source, fresh)
-        fresh.chmod(0o600)
         if hash_of(fresh) != entry.sha256:
             raise BackupError(f"{fresh}: is not what was read; the disk is failing")
         if os.geteuid() == 0:
-            owner = target.parent.stat()
-            shutil.chown(fresh, owner.st_uid, owner.st_gid)
+            _give(fresh, target.parent, entry)
+        fresh.chmod(entry.mode)
         with fresh.open("rb") as file:
             os.fsync(file.fileno())
         self._clear(target)
@@ -169,6 +171,16 @@ class _Mover:
                 aside = part.with_name(f"{target.name}.before-restore-{self._stamp}{suffix}")
                 part.rename(aside)
                 self.set_aside.append(aside)
+
+
+def _give(fresh: Path, folder: Path, entry: Entry) -> None:
+    """To the account and group it had, by name; to those of the folder where this machine does not know them."""
+    beside = folder.stat()
+    shutil.chown(fresh, beside.st_uid, beside.st_gid)
+    for which in ({"user": entry.owner}, {"group": entry.group}):
+        with suppress(LookupError):
+            if all(which.values()):
+                shutil.chown(fresh, **which)
 
 
 # to another machine -----------------------------------------------------------------------------------------------

@@ -41,7 +41,9 @@ class Box:
         self.app: App | None = None
         (folder / "fleet.csv").write_text(FLEET, "utf-8")
         self.config.write_text(
-            f'[gateway]\nfleet = "fleet.db"\nsources = ["tasmota"]\n[[store]]\n[journal]\nraw_days = 3650\n[api]\nport = {free_port()}\n', "utf-8"
+            '[gateway]\nfleet = "fleet.db"\nsources = ["tasmota"]\n[[store]]\n[journal]\nraw_days = 3650\n'
+            f"[api]\nport = {free_port()}\n",
+            "utf-8",
         )
         assert self.run("devices", "import", str(folder / "fleet.csv"), "--yes").exit_code == 0
 
@@ -228,7 +230,8 @@ def test_a_device_on_our_own_topic_has_its_name_and_commune(box: Box) -> None:
     assert box.run("devices", "adopt", topic, *profile).exit_code == 0
     assert box.stored("lamp-9") == [(0, 58.5)]
     box.hear(up({"power": 58.5}, "lamp-1", commune="10643"))
-    assert "'lamp-1' is in the fleet, in commune '10642'; its topic says" in box.said("devices", "adopt", "lamp-1", *profile)
+    elsewhere = box.said("devices", "adopt", "lamp-1", *profile)
+    assert elsewhere == "'lamp-1' is in the fleet, in commune '10642'; its topic says otherwise\n"
 
 
 def test_a_sure_guess_needs_no_profile(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

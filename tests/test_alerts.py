@@ -402,6 +402,11 @@ def test_limits_of_the_law_by_their_period() -> None:
     village.alerts.take_limits(number, limits.air_day({"pm2_5": [50.0] * 24}, day), 1)
     village.alerts.take_limits(number, limits.air_hour({"no2": [100.0]}, day), 2)
     village.look()
+    saved = village.alerts.snapshot()
+    village.alerts = Alerts(village.tables, village.now)
+    assert village.alerts.restore(saved)
+    village.alerts.take_limits(number, limits.air_hour({"no2": [110.0]}, day), 2)
+    village.look()
     assert village.codes() == [("air_limit", "air-1", "firing")]
     assert (village.told[0].value, village.told[0].limit) == (50.0, 45.0)
     village.alerts.take_limits(number, limits.air_day({"pm2_5": [40.0] * 24}, day), 3)

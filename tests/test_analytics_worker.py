@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devices.vocabulary import Measurement
 from gateway.app import App
 from gateway.model import Window
 from gateway.settings import Api, Gateway, Settings, StorePlace
@@ -28,7 +28,7 @@ def settings(folder: Path) -> Settings:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     """A data folder."""
     return tmp_path
 
@@ -51,7 +51,8 @@ def run(folder: Path, file: str, records: list[bytes], wanted: int) -> list[dict
     app.start()
     try:
         app.intake.take(file, 0, records)
-        return await_that(f"{wanted} hours", lambda: found if len(found := hours(app)) >= wanted else None, 90)
+        await_that(f"{wanted} hours", lambda: len(hours(app)) >= wanted, 90)
+        return hours(app)
     finally:
         app.stop()
 
@@ -70,7 +71,8 @@ def test_readings_become_hours_that_late_ones_mend_after_a_restart(folder: Path)
     app.start()
     try:
         app.intake.take("late", 0, late)
-        mended = await_that("the hour is mended", lambda: h if (h := hours(app)[1])["power_count"] == 12 else None, 90)
+        await_that("the hour is mended", lambda: hours(app)[1]["power_count"] == 12, 90)
+        mended = hours(app)[1]
     finally:
         app.stop()
     assert (mended["power_mean"], mended["power_min"], mended["power_max"]) == (54.0, 51.0, 57.0)
@@ -94,6 +96,8 @@ def test_a_fault_of_analytics_does_not_stop_the_line(folder: Path, monkeypatch: 
         assert app.intake.take("file", 1, [record(5, 51.0)]).kept == 1
         store = app.stores["here"]
         window = Window(NOON, NOON + HOUR, 0)
-        await_that("stored", lambda: len(store.series("streetlight", "10642", "lamp-1", "power", window)) == 2)
+        await_that(
+            "stored", lambda: len(store.series(Measurement.STREETLIGHT, "10642", "lamp-1", "power", window)) == 2
+        )
     finally:
         app.stop()

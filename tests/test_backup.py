@@ -187,20 +187,39 @@ def test_everything_is_in_it_and_the_state_goes_first(box: Path) -> None:
 
 def test_a_backup_is_restored_where_it_came_from_and_only_its_owner_may_read_it(box: Path, tmp_path: Path) -> None:
     settings = load_settings(box, {})
+    box.chmod(0o640)
     made = back_up(settings, box, tmp_path / "usb", includes=[box.parent / "data" / "alerts"])
     assert made.parent == tmp_path / "usb"
     assert {stat.S_IMODE(path.stat().st_mode) for path in made.rglob("*") if path.is_file()} <= {0o600, 0o644}
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     before = {path: path.read_bytes() for path in box.parent.rglob("*") if path.suffix in {".bin", ".csv", ".toml"}}
+    modes = {path: path.stat().st_mode for path in before}
     shutil.rmtree(box.parent)
     done = restore(made, box, {})
     assert {path: path.read_bytes() for path in before} == before
+    assert {path: path.stat().st_mode for path in before} == modes
     assert done.sums == sums(box.parent / "data" / "journal.db")
     with closing(sqlite3.connect(box.parent / "data" / "journal.db")) as reader:
         # The broker's session may be a new one: the gateway must ask again.
         assert reader.execute("SELECT count(*) FROM note WHERE name = 'subscribed'").fetchone() == (0,)
     with closing(sqlite3.connect(box.parent / "elsewhere" / "store.db")) as reader:
         assert reader.execute("SELECT power FROM point_streetlight").fetchall() == [(42.0,)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_what_is_restored_belongs_to_whom_it_belonged(box: Path, tmp_path: Path) -> None:
+    extra = tmp_path / "etc" / "extra"
+    extra.mkdir(parents=True)
+    for name, user, mode in (("key", "daemon", 0o640), ("stranger", 54321, 0o600)):
+        (extra / name).write_text(name)
+        (extra / name).chmod(mode)
+        shutil.chown(extra / name, user, "daemon")
+    made = back_up(load_settings(box, {}), box, tmp_path / "usb", includes=[extra])
+    shutil.rmtree(box.parent)
+    shutil.rmtree(extra)
+    restore(made, box, {}, with_includes=True)
+    seen = {path.name: (path.owner(), path.group(), stat.S_IMODE(path.stat().st_mode)) for path in extra.iterdir()}
+    assert seen == {"key": ("daemon", "daemon", 0o640), "stranger": ("root", "daemon", 0o600)}
 
 
 def test_nothing_is_written_over_unless_told_and_then_it_is_set_aside(box: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_healthy_lamp_has_no_fault() -> None:
     """Also where it switches twenty minutes off the schedule, at both ends."""
     for shift in (-20 * MINUTE, 0, 20 * MINUTE):
         street = Street(every=15 * MINUTE)
-        street.run(FIRST_NOON + 10 * NIGHT, lambda moment, shift=shift: healthy(moment + shift))  # type: ignore[misc]
+        street.run(FIRST_NOON + 6 * NIGHT, lambda moment, shift=shift: healthy(moment + shift))  # type: ignore[misc]
         assert street.seen == []
         assert street.bank.nominal[0] == 70
 
@@ -152,7 +152,7 @@ def test_a_degraded_lamp_draws_a_third_less() -> None:
 def test_dimming_is_not_degrading() -> None:
     """A lamp that reports its level is compared with itself at the same level only."""
     street = Street()
-    while street.now < FIRST_NOON + 6 * NIGHT:
+    while street.now < FIRST_NOON + 3 * NIGHT:
         hour = (street.now // HOUR + 7) % 24
         level = 40.0 if hour >= 22 or hour < 5 else 100.0
         drawn = healthy(street.now)
@@ -253,7 +253,7 @@ def test_state_survives_a_restart() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.floats(0, 300), st.floats(0, 300) | st.just(float("nan"))), max_size=60)
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_many_lamps_at_a_step_are_as_one_by_one(reports: list[tuple[int, float, float]]) -> None:
     """A lamp's faults do not depend on who else reports in the same step."""
     alone, crowd = Street(1), Street(3)

@@ -290,12 +290,12 @@ def test_a_store_that_cannot_be_asked_loses_no_mark() -> None:
 
 
 def uplinks(seed: int) -> list[Reading]:
-    """Three days of five devices: lost, late, reordered, repeated, failed readings; meters that wrap or are reset."""
+    """Two days of five devices: lost, late, reordered, repeated, failed readings; meters that wrap or are reset."""
     source = random.Random(seed)
     found = []
     for device, (_, kind, *_) in enumerate(FLEET):
         energy, offset = source.uniform(0, 90), source.randrange(600) * 1_000_000_000
-        for number in range(3 * 144):
+        for number in range(2 * 144):
             at = START + number * 10 * MINUTE + offset
             energy = (energy + source.uniform(0, 0.4)) % 100
             energy = 0.0 if source.random() < 0.002 and energy > 1 else energy
@@ -342,12 +342,12 @@ def test_roll_ups_are_what_the_stored_readings_add_up_to(seed: int) -> None:
     for one in uplinks(seed):
         run.advance(one.received_at)
         run.observe(one)
-    run.advance(START + 7 * DAY, step=20 * MINUTE)
+    run.advance(START + 6 * DAY, step=30 * MINUTE)
     assert len(run.rollups.late) == 0
     for width, length in (("hour", HOUR), ("day", DAY)):
         sums: dict[tuple[str, int, str], list[float]] = {}
         for device, (name, kind, commune, zone, group) in enumerate(FLEET):
-            for start in range(START, START + 3 * DAY, length):
+            for start in range(START, START + 2 * DAY, length):
                 for prop in ("power", "energy") if kind == "lamp" else ("pm2_5",):
                     count, value = expected(run.store, device, prop, start, start + length)
                     domain = "streetlight" if kind == "lamp" else "air_quality"
@@ -383,10 +383,10 @@ def test_roll_ups_survive_restarts(seed: int) -> None:
         if one.received_at > turn:
             turn = one.received_at + int(source.uniform(2, 9) * HOUR)
             run.restart()
-    run.advance(START + 7 * DAY, step=20 * MINUTE)
+    run.advance(START + 6 * DAY, step=30 * MINUTE)
     for device, (name, kind, commune, *_) in enumerate(FLEET):
         domain, prop = ("streetlight", "power") if kind == "lamp" else ("air_quality", "pm2_5")
-        for start in range(START, START + 3 * DAY, DAY):
+        for start in range(START, START + 2 * DAY, DAY):
             count, value = expected(run.store, device, prop, start, start + DAY)
             line = run.line(f"{domain}_day,commune={commune},device={name}", start)
             assert line[f"{prop}_count"] == count

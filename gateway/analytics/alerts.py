@@ -170,6 +170,9 @@ class Alerts:
             {
                 "fleet": signature(self.tables),
                 "book": json.dumps(self.book.dump()).encode(),
+                "limits": json.dumps(
+                    [[self.tables.registry.names[d], list(known.values())] for d, known in self._limits.items()]
+                ).encode(),
                 "lamps": self.streets.fleet.lamps.tobytes(),
                 "cabinets": self.streets.fleet.cabinets.tobytes(),
                 **dump({f"device.{name}": column for name, column in devices.items()}),
@@ -200,6 +203,11 @@ class Alerts:
                 here, there = _shared(numbers, np.frombuffer(saved[f"{word}s"], np.int64), shared)
                 load({f"{word}.{name}": column for name, column in columns.items()}, saved, here, there)
             self.book.load(json.loads(saved["book"]), self._find)
+            for name, known in json.loads(saved["limits"]):
+                if name in self.tables.registry.index:
+                    verdicts = [AirVerdict(*verdict) for verdict in known]
+                    device = self.tables.registry.index[name]
+                    self._limits[device] = {(verdict.property, verdict.period): verdict for verdict in verdicts}
         except (ValueError, KeyError, IndexError, TypeError, zlib.error):
             return False
         for watch in (self.values, self.silence, self.streets):

@@ -18,5 +18,5 @@ class NoAnalytics(AnalyticsWorker):
 
 
 if __name__ == "__main__":
-    app.AnalyticsWorker = NoAnalytics  # type: ignore[misc]
+    vars(app)["AnalyticsWorker"] = NoAnalytics
     cli.main()

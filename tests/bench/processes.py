@@ -13,6 +13,18 @@ def cpu_seconds(process: int) -> float:
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
+class Stopwatch:
+    """Processor time of some processes since now, by name."""
+
+    def __init__(self, **processes: int) -> None:
+        self._processes = processes
+        self._before = {name: cpu_seconds(process) for name, process in processes.items()}
+
+    def seconds(self) -> dict[str, float]:
+        """So far; before any of them ends."""
+        return {name: cpu_seconds(process) - self._before[name] for name, process in self._processes.items()}
+
+
 def resident_mb(process: int) -> float:
     """Memory that is in RAM now [MB]."""
     return _kilobytes(Path(f"/proc/{process}/status"), "VmRSS:") / 1024

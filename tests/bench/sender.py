@@ -32,8 +32,8 @@ class Order(NamedTuple):
 
 
 def sender(order: Order) -> Child:
-    """The process, making its messages; it begins with ``go`` and reports ``began`` and ``ended``, when the broker had
-    acknowledged everything."""
+    """The process, making its messages; it begins with ``go`` and reports ``began``, ``ended`` (the broker had
+    acknowledged everything) and ``cpu``, its processor time in between [s]."""
     return Child("sender", order._asdict())
 
 
@@ -53,7 +53,7 @@ def send(order: Order) -> None:
         )
     ]  # fmt: skip
     await_go()
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.process_time()
     done = 0
     while done < order.messages or not publisher.idle():
         due = min(order.messages, int((time.monotonic() - began) * order.rate) + 1) if order.rate else order.messages
@@ -61,7 +61,7 @@ def send(order: Order) -> None:
             publisher.offer_bytes(*message)
         done = due
         publisher.turn(0.002)
-    tell({"began": began, "ended": time.monotonic()})
+    tell({"began": began, "ended": time.monotonic(), "cpu": time.process_time() - worked})
     publisher.close(1.0)
 
 

@@ -27,6 +27,12 @@ WARM_UP = 2000
 """Messages before the clock starts: connections, templates and the journal's list of senders exist then."""
 
 
+def process_of(server: Server) -> int:
+    """Process id of a running server."""
+    assert server.process is not None
+    return server.process.pid
+
+
 class Gateway(GatewayProcess):
     """``village run`` whose process can be looked at."""
 

@@ -1,4 +1,4 @@
-"""Points of the line at which a gateway under test kills itself: kill -9 in the narrow places that chance seldom meets."""
+"""Points of the line at which a gateway under test kills itself: kill -9 in narrow places that chance seldom meets."""
 
 import ctypes
 import os

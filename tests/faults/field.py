@@ -77,7 +77,7 @@ class Numbered(NamedTuple):
 
 
 class Field:
-    """The devices, in a thread of its own. What is offered is published in order, and again until it is acknowledged."""
+    """The devices, in a thread of its own. What is offered is published in order, until it is acknowledged."""
 
     def __init__(self, port: int, connections: int = CONNECTIONS, window: int = 200) -> None:
         self._notes: SimpleQueue[Sequence[Note]] = SimpleQueue()

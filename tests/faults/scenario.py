@@ -1,10 +1,11 @@
 """One fault scenario: broker, gateway, store and field put together, and the verdict on what became of every uplink."""
 
+import dataclasses
 import json
 import sqlite3
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Scenario:
     gateway: GatewayProcess
     field: Field
     store: Server
-    numbers: Numbered = field(default_factory=Numbered)
+    numbers: Numbered = dataclasses.field(default_factory=Numbered)
     database: str = DATABASE
     sent: int = 0
 
