@@ -17,7 +17,7 @@ test: .setup-dev ## the whole test suite; names what it skipped for want of a se
 	@$(BIN)/python -m pytest
 
 faults: .setup-dev ## the long fault suite: kill -9, outages, damage, full disk, wrong clocks; about an hour
-	@$(BIN)/python -m pytest -m faults tests/faults
+	@$(BIN)/python -m pytest -m faults tests/faults tests/test_truth.py
 
 check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
 	$(BIN)/ruff format --check .

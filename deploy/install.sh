@@ -1,10 +1,11 @@
 #!/bin/bash
 # Installs the gateway on Debian 12 or a 64-bit Raspberry Pi OS of that age, with Debian's Mosquitto and InfluxDB.
 #
-#   sudo deploy/install.sh [--store influxdb|embedded] [--host NAME]... [--wheel FILE] [--wheels FOLDER]
+#   sudo deploy/install.sh [--store influxdb|embedded] [--host NAME]... [--restore FOLDER] [--wheel FILE] [--wheels FOLDER]
 #
 #   --store   where readings are kept: Debian's InfluxDB (default), or one file, for a small commune on a small box
 #   --host    a name or address by which devices reach this machine; may be repeated; default: its own names
+#   --restore a backup, or a folder of them: this machine takes the place of the one that made it, accounts and all
 #   --wheel   install this wheel instead of the checkout this script lies in
 #   --wheels  take every Python package from this folder, without a network (made by `pip download`)
 #
@@ -15,7 +16,7 @@ umask 022
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ETC=/etc/village OPT=/opt/village VAR=/var/lib/village BACKUPS=/var/backups/village
-STORE='' WHEEL='' WHEELS='' HOSTS=()
+STORE='' RESTORE='' WHEEL='' WHEELS='' HOSTS=()
 CHANGED=0
 # Services whose files changed, and which are therefore started anew.
 declare -A STALE=()
@@ -29,6 +30,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --store) STORE=${2:?--store influxdb or embedded}; shift 2 ;;
     --host) HOSTS+=("${2:?--host NAME}"); shift 2 ;;
+    --restore) RESTORE=$(realpath "${2:?--restore FOLDER}"); shift 2 ;;
     --wheel) WHEEL=$(realpath "${2:?--wheel FILE}"); shift 2 ;;
     --wheels) WHEELS=$(realpath "${2:?--wheels FOLDER}"); shift 2 ;;
     --help | -h) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
@@ -47,13 +49,47 @@ check_machine() {
     local free
     free=$(df --output=avail -m / | tail -1)
     [ "$free" -ge 2000 ] || fail "only $free MB free on /; 2000 are needed"
+    local settings=$ETC/village.toml
+    if [ -n "$RESTORE" ]; then
+        [ ! -e $ETC/village.toml ] || fail "--restore is for a machine that has no gateway yet; here: sudo village restore"
+        if [ ! -e "$RESTORE/manifest.json" ]; then BACKUP_SET=$(find "$RESTORE" -maxdepth 1 -name 'village-*Z*' | sort | tail -1); fi
+        BACKUP_SET=${BACKUP_SET:-$RESTORE}
+        settings=$BACKUP_SET/settings/village.toml
+        [ -e "$settings" ] || fail "$RESTORE holds no backup of an installed gateway"
+    fi
     # What an earlier run decided holds, unless told otherwise.
-    if [ -z "$STORE" ] && [ -e $ETC/village.toml ]; then
+    if [ -z "$STORE" ] && [ -e "$settings" ]; then
         STORE=embedded
-        if grep -q '^kind = "influxdb1"' $ETC/village.toml; then STORE=influxdb; fi
+        if grep -q '^kind = "influxdb1"' "$settings"; then STORE=influxdb; fi
     fi
     STORE=${STORE:-influxdb}
 }
+
+restore_backup() {
+    if [ -z "$RESTORE" ]; then return; fi
+    (
+        set -a
+        # shellcheck disable=SC1091
+        . "$BACKUP_SET/include/etc/village/secrets.env"
+        set +a
+        $OPT/current/bin/village restore "$BACKUP_SET" --replace --with-includes --config $ETC/village.toml
+    )
+    did "this machine has what $BACKUP_SET holds"
+    STALE[mosquitto]=1
+}
+
+# InfluxDB's own backup, if there is one beside ours. Before its accounts: they grant rights to what it brings back.
+restore_store() {
+    local found
+    if [ -z "$RESTORE" ]; then return 0; fi
+    found=$(find "$(dirname "$BACKUP_SET")" -maxdepth 1 -name 'influxdb-*Z' | sort | tail -1)
+    if [ -z "$found" ]; then return 0; fi
+    until python3 -c 'import urllib.request; urllib.request.urlopen("http://127.0.0.1:8086/ping")' 2> /dev/null; do sleep 0.5; done
+    influxd restore -portable -host 127.0.0.1:8088 "$found" > /dev/null || return 1
+    did "InfluxDB has what $found holds"
+}
+
+set_up_store() { restore_store && python3 "$HERE/deploy/influxdb_accounts.py"; }
 
 install_packages() {
     local wanted=(python3 python3-venv mosquitto mosquitto-clients ca-certificates) missing=() package
@@ -130,7 +166,7 @@ release_name() {
 }
 
 install_release() {
-    local name python source pip=(install --quiet --disable-pip-version-check --no-input)
+    local name release python source pip=(install --quiet --disable-pip-version-check --no-input)
     name=$(release_name)
     if [ ! -e "$OPT/releases/$name/complete" ]; then
         rm -rf "${OPT:?}/releases/$name"
@@ -151,6 +187,13 @@ install_release() {
         did "release $name is in use"
         STALE[village-gateway]=1
     fi
+    # The one in use and the one before it are kept.
+    for release in "$OPT"/releases/*; do
+        case releases/$(basename "$release") in
+        "$(readlink $OPT/current)" | "$(readlink $OPT/previous || true)") ;;
+        *) rm -rf "$release" ;;
+        esac
+    done
 }
 
 write_settings() {
@@ -241,7 +284,7 @@ make_broker_accounts() {
     chmod 0640 $accounts
 }
 
-# without_systemd COMMAND...: run a command while InfluxDB runs; where systemd does, it runs already.
+# with_influxdb COMMAND...: run a command while InfluxDB runs; where systemd does, it runs already.
 with_influxdb() {
     local running=''
     if ! has_systemd; then
@@ -265,7 +308,7 @@ make_store_accounts() {
     . $ETC/secrets.env
     set +a
     install -d -m 0750 -o influxdb -g influxdb /var/lib/influxdb
-    with_influxdb python3 "$HERE/deploy/influxdb_accounts.py" || fail "InfluxDB's accounts could not be made; see above"
+    with_influxdb set_up_store || fail "InfluxDB's accounts could not be made; see above"
 }
 
 start_services() {
@@ -302,6 +345,7 @@ check_machine
 install_packages
 make_accounts
 install_release
+restore_backup
 write_settings
 write_files
 make_certificates

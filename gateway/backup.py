@@ -40,6 +40,8 @@ RESERVE_BYTES = 64 << 20
 """Room that must be left where the backup goes. Chosen."""
 _PASSING = (".lock", ".new", "-wal", "-shm", "-journal", ".sock", ".pid")
 """Endings of files that mean nothing to another machine; what they hold of a database, its copy holds."""
+_REPLACED = (".before-restore-", ".restoring")
+"""What an earlier restore set aside or left behind: it would grow with every backup of a backup."""
 _ASIDE = ".damaged-"
 """A journal that was set aside: copied byte by byte with its parts, because nobody knows what can be read of it."""
 
@@ -69,7 +71,7 @@ def pieces(settings: Settings, config: Path, includes: Iterable[Path] = ()) -> l
     found = [
         Piece(path, f"data/{path.relative_to(data).as_posix()}", _is_database(path))
         for path in sorted(data.rglob("*"))
-        if path.is_file() and not path.is_symlink() and (_ASIDE in path.name or not path.name.endswith(_PASSING))
+        if path.is_file() and not path.is_symlink() and _is_wanted(path.name)
     ]
     found += [
         Piece(path, f"stores/{place.name}.db", is_database=True)
@@ -89,11 +91,18 @@ def pieces(settings: Settings, config: Path, includes: Iterable[Path] = ()) -> l
     return sorted(known.values(), key=lambda piece: FIRST.index(piece.name) if piece.name in FIRST else len(FIRST))
 
 
+def _is_wanted(name: str) -> bool:
+    if any(mark in name for mark in _REPLACED):
+        return False
+    return _ASIDE in name or not name.endswith(_PASSING)
+
+
 def _files_of(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
     elif path.is_dir():
-        yield from (each for each in sorted(path.rglob("*")) if each.is_file() and not each.is_symlink())
+        found = (each for each in sorted(path.rglob("*")) if each.is_file() and not each.is_symlink())
+        yield from (each for each in found if not any(mark in each.name for mark in _REPLACED))
     else:
         raise BackupError(f"{path}: no such file or folder; correct --include")
 

@@ -89,6 +89,7 @@ def test_a_backup_under_load_restored_into_nothing_misses_nothing_acknowledged_b
 ) -> None:
     gateway, broker = lively
     settings = settings_of(gateway)
+    await_that("connected", lambda: any(part["detail"] == "connected" for part in gateway.ask("/health")["parts"]))
     with Lamp(broker) as lamp:
         await_that("some are kept", lambda: gateway.totals()["kept"] >= 100)
         kept_before, sent_before = gateway.totals()["kept"], lamp.sent
@@ -158,7 +159,8 @@ def box(tmp_path: Path) -> Path:
     store.write(b"streetlight,commune=10642,device=lamp-1 power=42 1795132800000000000\n")
     store.close()
     (folder / "data" / "state.bin").write_bytes(b"state")
-    (folder / "data" / "journal.lock").touch()
+    for name in ("journal.lock", "state.new", "state.bin.before-restore-20260101T000000Z", "x.restoring"):
+        (folder / "data" / name).touch()
     (folder / "data" / "alerts").mkdir()
     (folder / "data" / "alerts" / "open.json").write_text("[]")
     (folder / "data" / "journal.db.damaged-20260101T000000").write_bytes(b"SQLite format 3\0 and then nothing")

@@ -1,7 +1,10 @@
 """Documents that could drift: compared with what they describe."""
 
+import importlib
+import inspect
 import re
 import tomllib
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,22 @@ def test_every_village_command_in_the_readme_exists() -> None:
     named = set(re.findall(r"^village ([a-z]+)", readme, re.MULTILINE))
     assert named
     assert named <= set(command_names())
+
+
+def test_the_whole_way_is_six_files_and_under_500_lines() -> None:
+    """What the README tells a newcomer to read exists, and is as short as it says."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    steps = re.findall(r"^\d\. \[`([^`]+)`\]\([^)]+\) (.*?): ", readme, re.MULTILINE | re.DOTALL)
+    assert len(steps) == 6
+    lines = 0
+    for path, named in steps:
+        module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+        for name in re.findall(r"`([\w.]+)`", named):
+            found: Any = module
+            for part in name.split("."):
+                found = getattr(found, part)
+            lines += len(inspect.getsourcelines(found)[0])
+    assert 200 < lines < 500
 
 
 def test_every_guarantee_names_tests_that_exist() -> None:

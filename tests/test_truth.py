@@ -110,7 +110,10 @@ def steps_of(fleet: Fleet) -> dict[tuple[str, str], float]:
     return found
 
 
-@pytest.mark.parametrize("name", list(SCENARIOS))
+# One scenario here, the others take a minute and belong to the long suite.
+@pytest.mark.parametrize(
+    "name", [name if name == "commune" else pytest.param(name, marks=pytest.mark.faults) for name in SCENARIOS]
+)
 def test_the_gateway_has_what_the_simulator_says(name: str, tmp_path: Path) -> None:
     # With its own default the broker would drop what waits beyond a thousand messages.
     with servers.mosquitto("max_queued_messages 0") as broker:
