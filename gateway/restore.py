@@ -81,6 +81,10 @@ def restore(
     settings = load_settings(config, environ)
     claim = lock(settings.gateway.data_dir / "journal.db")
     try:
+        if os.geteuid() == 0:
+            # The lock's file may be new, and the gateway must be able to open it.
+            beside = settings.gateway.data_dir.stat()
+            os.fchown(claim, beside.st_uid, beside.st_gid)
         places = [(entry, place) for entry in manifest.files if (place := _place(entry, settings)) is not None]
         # The journal last: without it nothing starts on half a backup.
         mover.put(sorted(places, key=lambda item: item[0].name == JOURNAL))

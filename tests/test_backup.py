@@ -219,7 +219,11 @@ def test_what_is_restored_belongs_to_whom_it_belonged(box: Path, tmp_path: Path)
     made = back_up(load_settings(box, {}), box, tmp_path / "usb", includes=[extra])
     shutil.rmtree(box.parent)
     shutil.rmtree(extra)
+    data = box.parent / "data"
+    data.mkdir(parents=True)
+    shutil.chown(data, "daemon", "daemon")
     restore(made, box, {}, with_includes=True)
+    assert (data / "journal.lock").owner() == "daemon"
     seen = {path.name: (path.owner(), path.group(), stat.S_IMODE(path.stat().st_mode)) for path in extra.iterdir()}
     assert seen == {"key": ("daemon", "daemon", 0o640), "stranger": ("root", "daemon", 0o600)}
 
