@@ -108,11 +108,14 @@ def cabinet(at: Floats, index: Index, cabinets: Cabinets) -> dict[str, Floats]:
         "energy": cabinet_energy(at, index, cabinets),
         "frequency": mains_frequency(at, cabinets.region),
     }
+    off = np.zeros(at.shape)
+    for rows, bad in _spans(cabinets, index, "bad_voltage"):
+        off[rows] = bad.size(at[rows])
     total, reactive, current, volts_sum = (np.zeros(at.shape) for _ in range(4))
     for number, phase in enumerate(PHASES):
         measured = watts[:, number] * (1.0 + 0.003 * flicker(at, derive(keys, f"power {phase}")))
         feeder = derive(keys, f"phase {phase}")
-        volts = mains_voltage(at, keys) + steady(feeder, -2.0, 2.0) + 0.3 * flicker(at, feeder)
+        volts = mains_voltage(at, keys) + steady(feeder, -2.0, 2.0) + 0.3 * flicker(at, feeder) + off
         factor = power_factor(measured / rated[:, number])
         found |= {
             f"voltage_{phase}": volts,

@@ -1,9 +1,10 @@
 """Makes cohorts of a scenario's streets and stations: everything that can be computed together stands together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.fleet_row import FleetRow, HardwareId
 from devices.profile import shipped_profiles
@@ -15,16 +16,18 @@ from simulators.faults import WORLD, Fault, fault_keys
 from simulators.formats import NOT_SAID, PROFILES, hardware_id
 from simulators.lighting import Index, LampColumns, Lamps
 from simulators.local_time import FIRST
-from simulators.noise import Keys, keys_of
+from simulators.noise import Floats, Keys, keys_of
 from simulators.scenario import AirStation, Scenario, Station, Street, TapStation, WaterStation
 from simulators.supply import Main
-from simulators.trouble import Trouble, untangle, wrong
+from simulators.trouble import Trouble, dark_moments, untangle, wrong
 from simulators.water import Reach
 
-Cuts = Mapping[int, tuple[Trouble, ...]]
-"""When single devices have no power, by number."""
+Troubles = Mapping[int, tuple[Trouble, ...]]
+"""What is wrong with single devices, by number."""
 _CUTS = frozenset({"circuit_loss", "power_cut"})
 """What leaves a lamp without power."""
+_OF_THE_CIRCUIT = _CUTS | {"bad_voltage", "day_burner"}
+"""What a cabinet does to all its lamps."""
 
 
 class Making(NamedTuple):
@@ -51,11 +54,11 @@ class Making(NamedTuple):
         """One key a device."""
         return np.concatenate([self.key(name) for name in names])
 
-    def troubles(self, names: Sequence[str]) -> dict[int, tuple[Trouble, ...]]:
+    def troubles(self, kind: str, names: Sequence[str]) -> dict[int, tuple[Trouble, ...]]:
         """What is wrong with these devices in the world, by number; most have nothing."""
         found: dict[int, list[Trouble]] = {}
         keys = fault_keys(self.seed, names) if self.world else self.region
-        for fault in self.world:
+        for fault in (fault for fault in self.world if fault.concerns(kind)):
             wrong_here: list[Trouble] = []
             for number in np.flatnonzero(fault.meets(names, keys)).tolist():
                 if not (fault.together and wrong_here):
@@ -107,17 +110,18 @@ def _group(making: Making, streets: Sequence[Street]) -> Iterator[Cohort]:
     names = [lamp.name for lamp in lamps]
     counts = np.array([street.lamps for street in streets], dtype=np.int64)
     cabinet_names = [street.cabinet for street in streets]
-    cabinet_keys, of_cabinet = making.keys(cabinet_names), making.troubles(cabinet_names)
-    of_lamp = _lamp_troubles(making.troubles(names), of_cabinet, counts)
+    cabinet_keys, of_cabinet = making.keys(cabinet_names), making.troubles("cabinet", cabinet_names)
+    of_lamp = _lamp_troubles(making.troubles("lamp", names), of_cabinet, counts, streets[0].powered)
+    keys = making.keys(names)
     columns = LampColumns(
         Lamps(
-            making.keys(names),
+            keys,
             np.repeat(cabinet_keys, counts),
             _nights(streets[0]),
             np.array([lamp.street.rated_watts for lamp in lamps]),
             np.array([lamp.share for lamp in lamps]),
         ),
-        {number: wrong(troubles) for number, troubles in of_lamp.items()},
+        {number: wrong(dark_moments(troubles, keys[number : number + 1])) for number, troubles in of_lamp.items()},
     )
     cabinets = Cabinets(
         cabinet_keys,
@@ -127,18 +131,21 @@ def _group(making: Making, streets: Sequence[Street]) -> Iterator[Cohort]:
         making.region,
         {number: wrong(troubles) for number, troubles in of_cabinet.items()},
     )
-    yield _lamp_cohort(making, lamps, columns, _cuts(of_lamp, _CUTS))
-    yield _cabinet_cohort(making, streets, cabinets, _cuts(of_cabinet, frozenset({"power_cut"})))
+    yield _lamp_cohort(making, lamps, columns, of_lamp)
+    yield _cabinet_cohort(making, streets, cabinets, of_cabinet)
 
 
 def _lamp_troubles(
-    own: dict[int, tuple[Trouble, ...]], of_cabinet: dict[int, tuple[Trouble, ...]], counts: Index
+    own: dict[int, tuple[Trouble, ...]], of_cabinet: dict[int, tuple[Trouble, ...]], counts: Index, powered: str
 ) -> dict[int, tuple[Trouble, ...]]:
-    """What is wrong with each lamp: its own troubles, and what its cabinet cuts off. To a lamp, both cuts are one."""
+    """What is wrong with each lamp: its own troubles, and what its cabinet does. To a lamp, both cuts are one."""
     first = np.cumsum(counts) - counts
     found = dict(own)
+    if powered == "with_circuit":
+        # On a feeder that is dead by day no single lamp burns by day.
+        found = {number: tuple(one for one in some if one.kind != "day_burner") for number, some in own.items()}
     for cabinet, troubles in of_cabinet.items():
-        cut = tuple(trouble for trouble in troubles if trouble.kind in _CUTS)
+        cut = tuple(trouble for trouble in troubles if trouble.kind in _OF_THE_CIRCUIT)
         for lamp in range(int(first[cabinet]), int(first[cabinet] + counts[cabinet])) if cut else ():
             found[lamp] = (*found.get(lamp, ()), *cut)
     # Lamps of one feeder often have the same troubles: those are untangled once.
@@ -150,13 +157,13 @@ def _as_lamp(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
     return untangle(one._replace(kind="circuit_loss") if one.kind in _CUTS else one for one in troubles)
 
 
-def _cuts(troubles: Mapping[int, Sequence[Trouble]], kinds: frozenset[str]) -> Cuts:
+def _cuts(troubles: Troubles, kinds: frozenset[str]) -> Troubles:
     """When devices have no power."""
     cuts = {number: tuple(one for one in found if one.kind in kinds) for number, found in troubles.items()}
     return {number: found for number, found in cuts.items() if found}
 
 
-def _lamp_cohort(making: Making, lamps: Sequence[_Lamp], columns: LampColumns, cuts: Cuts) -> Cohort:
+def _lamp_cohort(making: Making, lamps: Sequence[_Lamp], columns: LampColumns, troubles: Troubles) -> Cohort:
     street = lamps[0].street
     profile, interval = PROFILES["lamp", street.format], making.scenario.interval.lamp
     with_circuit = street.powered == "with_circuit"
@@ -180,12 +187,27 @@ def _lamp_cohort(making: Making, lamps: Sequence[_Lamp], columns: LampColumns, c
         keys=columns.lamps.keys,
         measure=signals.lamp_signal(columns, making.region, with_circuit=with_circuit),
         row=row,
-        powered=(lambda _, at: columns.lamps.nights.is_night(at)) if with_circuit else None,
-        cuts=cuts,
+        powered=_live(columns) if with_circuit else None,
+        cuts=_cuts(troubles, _CUTS),
+        troubles=troubles,
     )
 
 
-def _cabinet_cohort(making: Making, streets: Sequence[Street], cabinets: Cabinets, cuts: Cuts) -> Cohort:
+def _live(columns: LampColumns) -> Callable[[Index, Floats], NDArray[np.bool_]]:
+    """Whether the feeders are live that are switched off by day: at night, and while a contactor sticks."""
+
+    def live(index: Index, at: Floats) -> NDArray[np.bool_]:
+        found = columns.lamps.nights.is_night(at)
+        for number in columns.troubled(index):
+            if stuck := columns.wrong[number]["day_burner"]:
+                rows = index == number
+                found[rows] |= stuck.inside(at[rows])
+        return found
+
+    return live
+
+
+def _cabinet_cohort(making: Making, streets: Sequence[Street], cabinets: Cabinets, troubles: Troubles) -> Cohort:
     format_ = streets[0].cabinet_format
     profile, interval = PROFILES["cabinet", format_], making.scenario.interval.cabinet
 
@@ -205,7 +227,8 @@ def _cabinet_cohort(making: Making, streets: Sequence[Street], cabinets: Cabinet
         keys=cabinets.keys,
         measure=signals.cabinet_signal(cabinets),
         row=row,
-        cuts=cuts,
+        cuts=_cuts(troubles, frozenset({"power_cut"})),
+        troubles=troubles,
         without=NOT_SAID.get(("cabinet", format_), frozenset()),
     )
 
@@ -264,7 +287,7 @@ def _air_signal(making: Making, airs: Sequence[AirStation]) -> signals.Measure:
 
 def _tap_signal(making: Making, taps: Sequence[TapStation]) -> signals.Measure:
     mains = [Main(making.key(one.device), one.mean_flow, one.plant_pressure) for one in taps]
-    return signals.tap_signal(mains, making.troubles([one.device for one in taps]))
+    return signals.tap_signal(mains, making.troubles("tap", [one.device for one in taps]))
 
 
 def _station_cohort(
@@ -278,6 +301,7 @@ def _station_cohort(
         return _row(making, station, station.device, profile, interval, station.name, station.position, format_)
 
     names = [station.device for station in found]
+    troubles = making.troubles(kind, names)
     return Cohort(
         kind=kind,
         format=format_,
@@ -290,5 +314,6 @@ def _station_cohort(
         measure=measure,
         row=row,
         leave_out={number: station.leave_out for number, station in enumerate(found) if station.leave_out},
-        cuts=_cuts(making.troubles(names), frozenset({"power_cut"})),
+        cuts=_cuts(troubles, frozenset({"power_cut"})),
+        troubles=troubles,
     )

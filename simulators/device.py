@@ -13,7 +13,7 @@ from simulators.lighting import Index
 from simulators.local_time import FIRST
 from simulators.noise import Floats, Keys, derive, uniform
 from simulators.signals import Measure, Values
-from simulators.trouble import Trouble
+from simulators.trouble import Trouble, wrong
 
 
 class Identity(NamedTuple):
@@ -67,6 +67,8 @@ class Cohort:
     """Whether the feeder is live at these moments; None if it always is."""
     cuts: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
     """When single devices have no power."""
+    troubles: Mapping[int, Sequence[Trouble]] = field(default_factory=dict)
+    """What is really wrong with single devices, these cuts too."""
 
     def __post_init__(self) -> None:
         thousandths = np.floor(uniform(derive(self.keys, "phase"), np.zeros(1, np.int64)) * self.interval * 1000.0)
@@ -145,6 +147,17 @@ class Cohort:
             rows, last = rows[last >= 0], last[last >= 0]
             first = np.ceil((ends[last] - self.phase[samples.device[rows]]) / self.interval).astype(np.int64)
             found[rows] -= first
+        return found
+
+    def kinds(self, samples: Samples) -> dict[int, tuple[str, ...]]:
+        """What is really wrong when single samples are taken, by row; with most nothing is."""
+        found: dict[int, tuple[str, ...]] = {}
+        if self.troubles:
+            for number in np.unique(samples.device).tolist():
+                for kind, spans in wrong(tuple(self.troubles.get(number, ()))).items():
+                    rows = np.flatnonzero(samples.device == number)
+                    for row in rows[spans.inside(samples.at[rows])].tolist():
+                        found[row] = (*found.get(row, ()), kind)
         return found
 
     def _since_power(self, samples: Samples, uptime: Floats) -> Floats:

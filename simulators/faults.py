@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from simulators.local_time import DAY, FIRST, HOUR, OFFSET
 from simulators.noise import Floats, Keys, derive, keys_of, normal, uniform
 
-WorldKind = Literal["lamp_out", "day_burner", "circuit_loss", "power_cut", "theft", "leak", "meter_replaced"]
+WorldKind = Literal[
+    "lamp_out", "lamp_cycling", "lamp_degraded", "day_burner", "circuit_loss", "power_cut", "bad_voltage", "theft",
+    "leak", "meter_replaced",
+]  # fmt: skip
 """Something is really so: the device says what it sees, and a cabinet sees it too."""
 SensorKind = Literal["drift", "stuck", "spike", "wrong_unit"]
 """The world is in order, the value is not."""
@@ -33,9 +36,12 @@ SINGLE = DELAYED | {"spike"}
 
 MEANING: dict[str, str] = {
     "lamp_out": "the lamp does not burn; its controller draws standby and reports",
-    "day_burner": "the lamp burns by day too",
+    "lamp_cycling": "the lamp goes out and on again, about every `size` minutes; its controller knows of no failure",
+    "lamp_degraded": "the lamp draws the share `size` less than it used to",
+    "day_burner": "the lamp burns by day too; with a cabinet the contactor sticks, and all its lamps do",
     "circuit_loss": "the cabinet's feeder is dead; its lamps are silent",
     "power_cut": "no power: silence, a cabinet's lamps are dark; then uptime and sequence number start again",
+    "bad_voltage": "`size` volts more than usual (less, if negative) at a lamp, or at a cabinet and all its lamps",
     "theft": "`size` watts are taken from the feeder while it is live",
     "leak": "`size` m3/h flow away, reached after three days",
     "meter_replaced": "the counter starts again at 0 when the spell begins",
@@ -59,6 +65,19 @@ MEANING: dict[str, str] = {
     "outage": "no uplink arrives; those of its last `size` hours come in a burst when the spell ends",
 }
 """What each kind does, for the documents."""
+
+CONCERNS: dict[str, frozenset[str]] = {
+    "lamp_out": frozenset({"lamp"}),
+    "lamp_cycling": frozenset({"lamp"}),
+    "lamp_degraded": frozenset({"lamp"}),
+    "day_burner": frozenset({"lamp", "cabinet"}),
+    "circuit_loss": frozenset({"lamp", "cabinet"}),
+    "bad_voltage": frozenset({"lamp", "cabinet"}),
+    "theft": frozenset({"cabinet"}),
+    "leak": frozenset({"tap"}),
+    "meter_replaced": frozenset({"lamp", "cabinet", "tap"}),
+}
+"""Kinds of device that a fault can happen to, where not to all; others of the same name do not have it."""
 
 
 class Spell(NamedTuple):
@@ -135,9 +154,29 @@ class Fault(BaseModel):
             raise ValueError(f"size: {self.kind} takes seconds, more than 0 and at most 3600")
         if self.kind == "outage" and (self.always or self.size[1] > 14 * 24 or self.size[0] <= 0.0):
             raise ValueError("size: an outage ends, and a device remembers more than 0 and at most 336 hours of it")
+        if self.kind == "lamp_cycling":
+            self._fits_cycling()
+        if self.kind == "lamp_degraded" and not 0.0 < self.size[0] <= self.size[1] < 1.0:
+            raise ValueError("size: lamp_degraded takes the share of its power that the lamp loses, between 0 and 1")
+        if self.kind == "bad_voltage" and not -200.0 <= self.size[0] <= self.size[1] <= 200.0:
+            raise ValueError("size: bad_voltage takes volts, -200 to 200")
+        if self.kind in {"theft", "leak"} and self.size[0] <= 0.0:
+            raise ValueError(f"size: a {self.kind} takes more than 0")
         if self.kind == "babbling" and not 2.0 <= self.size[0] <= self.size[1] <= 100.0:
             raise ValueError("size: babbling takes how many times as many uplinks, 2 to 100")
         return self
+
+    def _fits_cycling(self) -> None:
+        if not 2.0 <= self.size[0] <= self.size[1] <= 240.0:
+            raise ValueError("size: lamp_cycling takes the minutes from one time out to the next, 2 to 240")
+        # Each time out is worked out beforehand, so that energy stays the exact sum of power.
+        long = self.always or (self.between is not None and (self.between[1] - self.between[0]).days > 366)
+        if long or self.hours > 366 * 24:
+            raise ValueError("lamp_cycling: a spell of at most a year; use between or every_days")
+
+    def concerns(self, device_kind: str) -> bool:
+        """Whether it can happen to such devices at all."""
+        return device_kind in CONCERNS.get(self.kind, (device_kind,))
 
     def meets(self, names: Sequence[str], keys: Keys) -> NDArray[np.bool_]:
         """Which of these devices ever have the fault.

@@ -88,11 +88,14 @@ def lamp_power(at: Floats, lamps: Lamps, wrong: Wrong = NOTHING) -> tuple[Floats
     level = np.broadcast_to(lamps.nights.level(at), np.broadcast_shapes(at.shape, lamps.keys.shape)).copy()
     watts = tolerance(lamps) * lamps.rated * power_share(level)
     standby = np.full_like(watts, STANDBY)
+    if less := wrong["lamp_degraded"]:
+        watts = watts * (1.0 - less.size(at))
     if burns := wrong["day_burner"]:
         stuck = tolerance(lamps) * lamps.rated * power_share(np.full(1, 100.0))
         watts = np.where(burns.inside(at) & (level == 0.0), stuck, watts)
-    if out := wrong["lamp_out"]:
-        watts = np.where(out.inside(at), 0.0, watts)
+    for kind in ("lamp_out", "lamp_cycling"):
+        if out := wrong[kind]:
+            watts = np.where(out.inside(at), 0.0, watts)
     if lost := wrong["circuit_loss"]:
         watts, standby = (np.where(lost.inside(at), 0.0, some) for some in (watts, standby))
     return watts + standby, level
@@ -102,7 +105,8 @@ def lamp_used(at: Floats, lamps: Lamps, wrong: Wrong = NOTHING) -> Floats:
     """The exact integral of ``lamp_power`` since ``FIRST`` [kW.h]."""
     nights, full = lamps.nights, tolerance(lamps) * lamps.rated
     total = full * nights.of_lamps(at) + STANDBY * (at - FIRST)
-    for kind in ("lamp_out", "circuit_loss"):
+    # A spell's size is 1 for what is dark, and the share that is lost for what is degraded.
+    for kind in ("lamp_out", "lamp_cycling", "lamp_degraded", "circuit_loss"):
         if dark := wrong[kind]:
             total = total - full * dark.spent(at, nights.of_lamps, (id(nights), "energy"))
     if lost := wrong["circuit_loss"]:
@@ -144,6 +148,8 @@ def lamp(at: Floats, lamps: Lamps, air: Floats, wrong: Wrong = NOTHING) -> dict[
     measured = np.maximum(watts * (1.0 + 0.004 * flicker(at, derive(lamps.keys, "power"))), 0.0)
     volts = mains_voltage(at, lamps.circuit) - lamps.place * 4.0 * (level > 0.0)
     volts = volts + 0.3 * flicker(at, derive(lamps.keys, "volt"))
+    if off := wrong["bad_voltage"]:
+        volts = volts + off.size(at)
     factor = power_factor(share) + 0.004 * flicker(at, derive(lamps.keys, "factor"))
     out = wrong["lamp_out"]
     dead = np.zeros(measured.shape) if out is None else np.where(out.inside(at) & (level > 0.0), 1.0, 0.0)

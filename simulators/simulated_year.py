@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,7 @@ class Year:
         return float(((off[:, :-lag] * off[:, lag:]).mean(axis=1) / (off * off).mean(axis=1)).mean())
 
 
+@cache
 def simulate_particles(year: int, seed: int, stations: int = STATIONS) -> Year:
     """Hourly means of PM2.5 (of four values an hour), without straw burning."""
     at = moments(year, HOUR / 4)

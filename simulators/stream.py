@@ -93,8 +93,9 @@ def _reports(cohort: Cohort, samples: Samples) -> Iterator[tuple[int, Report]]:
     records = cohort.records(samples, cohort.values(samples))
     numbers = (samples.number.tolist(), cohort.sequence(samples).tolist())
     columns = (samples.device.tolist(), samples.at.tolist(), nanoseconds(samples.at), records)
-    for number, sequence, device, at, moment, record in zip(*numbers, *columns, strict=True):
-        yield device, Report(at, record, moment, sequence, number)
+    kinds = cohort.kinds(samples)
+    for row, (number, sequence, device, at, moment, record) in enumerate(zip(*numbers, *columns, strict=True)):
+        yield device, Report(at, record, moment, sequence, number, kinds.get(row, ()))
 
 
 def _regular(part: _Part, samples: Samples) -> Iterator[Uplink]:

@@ -66,16 +66,30 @@ def leaking(at: Floats, troubles: Sequence[Trouble]) -> tuple[Floats, Floats]:
     return flow, lost
 
 
+def _metered(at: Floats, main: Main, troubles: Sequence[Trouble]) -> Floats:
+    """What has flowed through the meter since ``FIRST`` [m3]."""
+    day = local_day(at)
+    today = np.interp(((at + OFFSET) % DAY) / 60.0, np.arange(1441.0), _minutes())
+    number = np.clip(day - int((FIRST + OFFSET) // DAY), 0, _DAYS - 1)
+    drawn = _days_before()[number] + _day_factor(day.astype(np.float64)) * today
+    return main.mean_flow * 24.0 * drawn + leaking(at, troubles)[1]
+
+
+def _meter(at: Floats, main: Main, troubles: Sequence[Trouble]) -> Floats:
+    """The meter's index [m3]: it only rises, until the meter is replaced."""
+    flowed = _metered(at, main, troubles)
+    shown = steady(derive(main.keys, "index"), 1000.0, 60000.0) + flowed
+    for start in sorted(one.start for one in troubles if one.kind == "meter_replaced"):
+        shown = np.where(at >= start, flowed - _metered(np.full(1, start), main, troubles), shown)
+    return shown
+
+
 def supply(at: Floats, main: Main, troubles: Sequence[Trouble] = ()) -> dict[str, Floats]:
     """What a tap-water station measures."""
     day = local_day(at)
     factor = _day_factor(day.astype(np.float64))
-    leak, lost = leaking(at, troubles)
+    leak = leaking(at, troubles)[0]
     true = main.mean_flow * factor * through_day(at, _SHAPE)
-    passed = ((at + OFFSET) % DAY) / 60.0
-    today = np.interp(passed, np.arange(1441.0), _minutes())
-    number = np.clip(day - int((FIRST + OFFSET) // DAY), 0, _DAYS - 1)
-    drawn = main.mean_flow * 24.0 * (_days_before()[number] + factor * today)
     keys = main.keys
     swing = 1.0 + 0.07 * wander(at, 0.15 * HOUR, derive(keys, "flow"), levels=5)
     flow = true * swing + leak
@@ -85,7 +99,7 @@ def supply(at: Floats, main: Main, troubles: Sequence[Trouble] = ()) -> dict[str
     chlorine = 0.46 + 0.05 * wander(at, 14 * HOUR, derive(keys, "chlorine"), levels=6) - decay
     return {
         "flow": flow,
-        "volume": steady(derive(keys, "index"), 1000.0, 60000.0) + drawn + lost,
+        "volume": _meter(at, main, troubles),
         "pressure": main.plant_pressure - loss - 0.1 + 0.03 * wander(at, 0.2 * HOUR, derive(keys, "pump"), levels=5),
         "residual_chlorine": np.clip(chlorine + 0.006 * flicker(at, derive(keys, "chlorine probe")), 0.02, 1.2),
         "supply_ph": 7.25

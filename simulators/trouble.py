@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.local_time import DAY, FIRST
-from simulators.noise import Floats
+from simulators.noise import Floats, Keys, derive, uniform
 
 _FAR = FIRST + 20 * 365 * DAY
 """Ends that lie beyond are not reached."""
@@ -22,7 +22,8 @@ class Trouble(NamedTuple):
     start: float
     stop: float
     size: float = 1.0
-    """``theft``: watts; ``leak``: m3/h; else 1."""
+    """``theft``: watts; ``leak``: m3/h; ``bad_voltage``: volts; ``lamp_degraded``: the share that is lost;
+    ``lamp_cycling``: minutes; else 1."""
 
 
 class Spans:
@@ -68,12 +69,16 @@ class Wrong:
     """Everything wrong with one device, by kind."""
 
     def __init__(self, troubles: Sequence[Trouble] = ()) -> None:
-        kinds = {trouble.kind for trouble in troubles}
+        kinds = dict.fromkeys(trouble.kind for trouble in troubles)
         self._spans = {kind: Spans(one for one in troubles if one.kind == kind) for kind in kinds}
 
     def __getitem__(self, kind: str) -> Spans | None:
         """The spells of a kind, if there are any."""
         return self._spans.get(kind)
+
+    def items(self) -> Iterable[tuple[str, Spans]]:
+        """Every kind there is, and its spells."""
+        return self._spans.items()
 
 
 NOTHING = Wrong()
@@ -85,7 +90,9 @@ def wrong(troubles: tuple[Trouble, ...]) -> Wrong:
     return Wrong(troubles)
 
 
-_DARKEST_FIRST = ("power_cut", "circuit_loss", "lamp_out", "day_burner")
+_DARKEST_FIRST = ("power_cut", "circuit_loss", "lamp_out", "lamp_cycling", "lamp_degraded", "day_burner")
+"""Of these a device has one at a time."""
+_SIZED = frozenset({"lamp_cycling", "lamp_degraded", "bad_voltage", "theft", "leak"})
 
 
 def untangle(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
@@ -94,14 +101,52 @@ def untangle(troubles: Iterable[Trouble]) -> tuple[Trouble, ...]:
     >>> untangle([Trouble("lamp_out", 0.0, 9.0), Trouble("circuit_loss", 4.0, 6.0)])[0].kind
     'circuit_loss'
     """
-    troubles = list(troubles)
+    by_kind: dict[str, list[Trouble]] = {}
+    for one in troubles:
+        by_kind.setdefault(one.kind, []).append(one if one.kind in _SIZED else one._replace(size=1.0))
     taken: list[tuple[float, float]] = []
     found: list[Trouble] = []
     for kind in _DARKEST_FIRST:
-        spans = _union((trouble.start, trouble.stop) for trouble in troubles if trouble.kind == kind)
-        found += [Trouble(kind, start, stop) for start, stop in _difference(spans, taken)]
-        taken = _union([*taken, *spans])
-    return (*found, *(trouble for trouble in troubles if trouble.kind not in _DARKEST_FIRST))
+        own = _apart(by_kind.pop(kind, ()))
+        found += _outside(own, taken)
+        taken = _union([*taken, *((one.start, one.stop) for one in own)])
+    found += by_kind.pop("meter_replaced", ())
+    return (*found, *(one for own in by_kind.values() for one in _apart(own)))
+
+
+def dark_moments(troubles: tuple[Trouble, ...], keys: Keys) -> tuple[Trouble, ...]:
+    """The same with every ``lamp_cycling`` as the many times that the lamp is out, drawn anew each.
+
+    Args:
+        keys: of the one lamp.
+    """
+    if not any(one.kind == "lamp_cycling" for one in troubles):
+        return troubles
+    found: list[Trouble] = []
+    for one in troubles:
+        if one.kind != "lamp_cycling":
+            found.append(one)
+            continue
+        half = one.size * 30.0
+        # Half a cycle lasts 0.6 to 1.4 of its mean.
+        number = np.arange(int((min(one.stop, _FAR) - one.start) / (0.6 * half)) + 2, dtype=np.int64)
+        lengths = half * (0.6 + 0.8 * uniform(derive(keys, f"cycling {one.start:.0f}"), number))
+        edges = one.start + np.cumsum(lengths)
+        edges = np.minimum(edges[: len(edges) // 2 * 2], one.stop).reshape(-1, 2)
+        found += [Trouble(one.kind, out, on) for out, on in edges.tolist() if out < on]
+    return tuple(found)
+
+
+def _apart(troubles: Iterable[Trouble]) -> list[Trouble]:
+    """Spells of one kind in order, each only from where the one before has ended; equal ones that touch are one."""
+    found: list[Trouble] = []
+    for one in sorted(troubles, key=lambda one: one.start):
+        until = found[-1].stop if found else one.start
+        if found and one.start <= until and one.size == found[-1].size:
+            found[-1] = found[-1]._replace(stop=max(until, one.stop))
+        elif one.stop > until:
+            found.append(one._replace(start=max(one.start, until)))
+    return found
 
 
 def _union(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -114,20 +159,20 @@ def _union(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return joined
 
 
-def _difference(spans: Iterable[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The parts of ``spans`` outside ``taken``; both in order and without overlaps."""
+def _outside(troubles: Iterable[Trouble], taken: list[tuple[float, float]]) -> list[Trouble]:
+    """The parts of the troubles outside ``taken``; both in order and without overlaps."""
     left = []
     first = 0
-    for start, stop in spans:
-        free = start
-        while first < len(taken) and taken[first][1] <= start:
+    for one in troubles:
+        free = one.start
+        while first < len(taken) and taken[first][1] <= one.start:
             first += 1
         for begin, end in taken[first:]:
-            if begin >= stop:
+            if begin >= one.stop:
                 break
             if begin > free:
-                left.append((free, begin))
+                left.append(one._replace(start=free, stop=begin))
             free = max(free, end)
-        if free < stop:
-            left.append((free, stop))
+        if free < one.stop:
+            left.append(one._replace(start=free))
     return left

@@ -64,6 +64,13 @@ def test_every_guarantee_names_tests_that_exist() -> None:
     assert [name for named in proofs for name in named if f"def {name}(" not in written] == []
 
 
+def test_the_page_on_the_simulators_is_what_the_command_writes() -> None:
+    """Run ``village simulated-year --docs docs`` after changing a signal, a scenario or a fault."""
+    from simulators import documents
+
+    assert documents.outdated(ROOT / "docs") == []
+
+
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_lock_files_carry_no_registry_host(name: str) -> None:
     """They must work behind any mirror."""
