@@ -33,6 +33,7 @@ from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded
 from gateway.northbound.influxdb import InfluxDB
 from gateway.northbound.influxdb1 import InfluxDB1
+from gateway.northbound.retention import Pruner, Retention
 from gateway.settings import Settings, StorePlace
 from gateway.southbound.mqtt import MqttEdge
 
@@ -80,6 +81,8 @@ class App:
             self._oldest_waiting,
             self._heard_since,
             data / "analytics.bin",
+            hears=self._hears,
+            failing=self._failing,
         )
         self.line.on_judged = self.analytics.take
         self.intake = Intake(self.line)
@@ -93,6 +96,13 @@ class App:
             )
             for place in settings.store
         ]
+        self.pruner = Pruner(
+            [
+                (store, _retention(place))
+                for place in settings.store
+                if isinstance(store := self.stores[place.name], Embedded)
+            ]
+        )
         self.records = Records(self.journal.path, self.journal.totals, self.journal.ledger.unfolded)
         self.api = ApiServer(self._api_parts()) if with_api else None
 
@@ -116,6 +126,19 @@ class App:
 
     def _heard_since(self, at: int) -> Sequence[int]:
         return [device for device, seen in enumerate(self.pipeline.state.seen) if seen >= at]
+
+    def _hears(self) -> bool:
+        """Whether what devices say arrives: with a broker that is away, or no room on the disk, none can be heard."""
+        up = isinstance(self.edge, MqttEdge) and self.edge.status.connected and self.edge.status.detail == "connected"
+        return up and not self.line.full
+
+    def _failing(self) -> list[str]:
+        """Parts of the gateway that staff have to be told of: also neighbours that it only waits for."""
+        return [
+            health.part
+            for health in self.health()
+            if health.state == "failing" or (health.state == "waiting" and health.part != "clock")
+        ]
 
     def _api_parts(self) -> ApiParts:
         names = {place.code: place.name for place in shipped().communes.communes}
@@ -143,6 +166,7 @@ class App:
             delivery.start()
         self.line.start()
         self.analytics.start()
+        self.pruner.start()
         if self.api is not None:
             self.api.start()
 
@@ -154,6 +178,7 @@ class App:
         self.analytics.finish(FINISH_SECONDS)
         self.line.stop()
         self.analytics.join()
+        self.pruner.stop()
         for delivery in self.deliveries:
             delivery.stop()
         # What delivery reported last reaches the disk here.
@@ -260,6 +285,10 @@ def make_store(settings: Settings, place: StorePlace) -> Store:
         return InfluxDB1(**network, **how)  # type: ignore[arg-type]
     token = place.token.get_secret_value() if place.token else ""
     return InfluxDB(**network, org=place.org, token=token, **how)  # type: ignore[arg-type]
+
+
+def _retention(place: StorePlace) -> Retention:
+    return Retention(reading_days=place.reading_days, hour_days=place.hour_days, max_bytes=place.max_mb << 20)
 
 
 def _bounds(settings: Settings) -> Bounds:

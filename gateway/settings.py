@@ -63,8 +63,8 @@ class Broker(_Part):
     messages wait, and two gateways must never share it."""
     protocol: Literal["3.1.1", "5"] = "3.1.1"
     """MQTT version. 3.1.1 costs less processor time; 5 gives devices a reason when they may not publish."""
-    keepalive_seconds: Annotated[int, Field(ge=5, le=3600)] = 30
-    """A dead connection is noticed after one and a half times this."""
+    keepalive_seconds: Annotated[int, Field(ge=5, le=60)] = 30
+    """A dead connection is noticed after one and a half times this; until then nobody is heard."""
     tls: bool = False
     """Encrypt the connection. Needed wherever the broker is another machine."""
     ca_file: Annotated[Path | None, Field(examples=["ca.crt"])] = None
@@ -216,6 +216,14 @@ class StorePlace(_Part):
     """How long one answer may take."""
     ca_file: Annotated[Path | None, Field(examples=["ca.crt"])] = None
     """Certificate authority that signed the store's certificate; without it, those of the system are trusted."""
+    reading_days: Annotated[int, Field(ge=0, le=36500)] = 400
+    """`embedded` only: readings, indices and alerts are kept for so many days; 0: for ever. Not less than 2. InfluxDB
+    has a retention of its own."""
+    hour_days: Annotated[int, Field(ge=0, le=36500)] = 1830
+    """`embedded` only: hourly sums are kept for so many days; 0: for ever. Not less than 32. Daily sums stay."""
+    max_mb: Annotated[int, Field(ge=64, le=10_000_000)] = 16384
+    """`embedded` only: room for all that [MB]; beyond it the oldest readings go first, then the oldest hourly sums.
+    With the journal's 4 GB the default fits a card of 32 GB."""
     backlog_lines_per_second: Annotated[int, Field(ge=100, le=1_000_000)] = 20_000
     """After an outage, old readings follow at most this fast beside the fresh ones."""
 
@@ -240,7 +248,11 @@ class StorePlace(_Part):
         if self.kind == "embedded":
             if self.url or self.token or self.username:
                 raise ValueError('url, token and username are not for kind "embedded"; is kind = "influxdb" missing?')
+            if 0 < self.reading_days < 2 or 0 < self.hour_days < 32:
+                raise ValueError("reading_days must be 0 or at least 2, hour_days 0 or at least 32")
             return self
+        if own := self.model_fields_set & {"reading_days", "hour_days", "max_mb"}:
+            raise ValueError(f'{min(own)} is for kind "embedded" only; InfluxDB has a retention of its own')
         if self.url is None:
             raise ValueError(f'kind "{self.kind}" needs url')
         if self.kind == "influxdb" and self.token is None:

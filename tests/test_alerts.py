@@ -420,11 +420,11 @@ def test_leaks_and_the_gateway_itself() -> None:
     number = village.registry.index["tap-1"]
     village.alerts.take_night(number, NightFlow(1, 4.0, 2.0, 2.8, leaks=True), village.now)
     for _ in range(4):
-        village.alerts.take_health("store:commune", True, village.now)
+        village.alerts.take_health(["store:commune"], village.now)
         village.wait(1)
     assert village.codes() == [("leak_night", "tap-1", "firing"), ("gateway", "store:commune", "firing")]
     village.alerts.take_night(number, NightFlow(2, 2.0, 2.0, 2.8, leaks=False), village.now)
-    village.alerts.take_health("store:commune", False, village.now)
+    village.alerts.take_health([], village.now)
     village.wait(1)
     assert village.codes()[2:] == [
         ("leak_night", "tap-1", "resolved"), ("gateway", "store:commune", "resolved"),

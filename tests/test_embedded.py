@@ -222,12 +222,14 @@ def test_backfill_of_fifty_thousand_lines_is_all_there(store: Embedded) -> None:
 
 
 def test_prune_takes_what_is_older_and_nothing_else(store: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_PRUNE_SERIES", 2)
+    monkeypatch.setattr(embedded, "_PRUNE_SECONDS", 0.0001)
     store.write(b"".join(line(float(n), T0 + n, device=f"lamp-{d}") for n in range(10) for d in range(5)))
     store.write(b"weather,commune=04234,device=st-1 x=1 %d\n" % (T0 + 3))
-    assert store.prune(T0 + 4) == 5 * 4 + 1
+    store.write(b"streetlight_hour,commune=04234,device=lamp-0 power_mean=1 %d\n" % T0)
+    assert store.prune(T0 + 4, "reading") == 5 * 4 + 1
     assert [values(store, f"lamp-{d}") for d in range(5)] == [[4.0, 5.0, 6.0, 7.0, 8.0, 9.0]] * 5
-    assert store.prune(T0 + 4) == 0
+    assert store.prune(T0 + 4, "reading") == 0
+    assert [store.prune(T0 + 4, kind) for kind in ("day", "hour")] == [0, 1]
     store.write(line(0.5, T0, device="lamp-0"))
     assert values(store, "lamp-0")[0] == 0.5
 

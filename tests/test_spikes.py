@@ -177,7 +177,7 @@ def test_the_store_shows_the_flag_beside_the_value(tmp_path: Path) -> None:
     )
     with closing(Embedded(name="commune", path=tmp_path / "store.db")) as store:
         store.write(batch.lines)
-        with store._reading() as reader:
+        with store.reading() as reader:
             rows = reader.execute(
                 "SELECT ph, water_temperature, quality, ph_quality, water_temperature_quality FROM point_water_quality"
             ).fetchall()

@@ -173,18 +173,24 @@ class StreetWatch:
                 found[devices[cut]] = switched[plans[cut]]
         return found
 
-    def judge(self, now: int, silent_for: Integers, live_since: Integers) -> None:
+    def judge(self, now: int, silent_for: Integers, unheard_for: Integers, live_since: Integers) -> None:
         """Begin and end the alerts of circuits.
 
         Args:
             now: [ns UTC]
-            silent_for: of each device [ns].
+            silent_for: of each device, by ``SilenceWatch.silent_for`` [ns].
+            unheard_for: likewise.
             live_since: of each device, by ``live_since``.
         """
         lamps = self.fleet.lamps
         intervals = (self._detect.circuit_intervals * self.lamps.interval).astype(np.int64)
         patience = np.maximum(intervals, LEAST_PATIENCE)
-        faults = self.circuits.judge(self.lamps, silent_for[lamps] > patience, live_since[lamps] <= now - patience)
+        faults = self.circuits.judge(
+            self.lamps,
+            silent_for[lamps] > patience,
+            live_since[lamps] <= now - patience,
+            unheard_for[lamps] > patience,
+        )
         for fault, rules in self._circuit_rules.items():
             after = self._of_lamps(faults, fault) | self._of_cabinets(fault)
             before = self._group_faults[fault]

@@ -58,9 +58,21 @@ class SilenceWatch:
         duration: Integers = np.where(self.seen > 0, np.maximum(now - heard, 0), 0)
         return np.zeros_like(duration) if self._deaf else duration
 
+    def unheard_for(self, now: int, live_since: Integers) -> Integers:
+        """How long nothing came of each device that has power [ns], whoever's fault it is; arguments as above.
+
+        What was silent before the gateway or the broker was away has not come back by that alone.
+        """
+        duration: Integers = np.where(self.seen > 0, np.maximum(now - np.maximum(self.seen, live_since), 0), 0)
+        return duration
+
+    def go_on_from(self, before: "SilenceWatch") -> None:
+        """The same gateway with another fleet: it has been listening as long as before."""
+        self._since, self._deaf = before._since, before._deaf
+
     def judge(self, now: int, live_since: Integers) -> None:
         """Begin and end alerts of silent devices and communes."""
-        silent_for = self.silent_for(now, live_since)
+        silent_for, unheard_for = self.silent_for(now, live_since), self.unheard_for(now, live_since)
         tables = self._tables
         for number, rule in self._commune_rules:
             limit = _limit(tables, rule)
@@ -72,7 +84,8 @@ class SilenceWatch:
             begins = (asked >= least) & (quiet >= share * asked) & (not self._deaf)
             for commune in np.flatnonzero(begins & ~self._communes[number]).tolist():
                 begins[commune] = self._is_more_than_a_circuit(missing & (tables.commune == commune))
-            stays = self._communes[number] & ((asked == 0) | (quiet >= share * asked / 2))
+            unheard = np.bincount(tables.commune[due & (unheard_for > limit)], minlength=len(asked))
+            stays = self._communes[number] & ((asked == 0) | (unheard >= share * asked / 2))
             self._tell(number, "commune", self._communes[number], begins | stays, now, quiet, asked)
             self._communes[number] = begins | stays
         for number, rule in self._device_rules:

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -85,16 +85,16 @@ class Alerts:
             else:
                 self.book.within(Key(number, "device", device), at)
 
-    def take_health(self, part: str, failing: bool, now: int) -> None:
-        """How a part of the gateway itself is; to be told again and again while it lasts."""
-        if part not in self._parts:
-            self._parts.append(part)
+    def take_health(self, failing: Collection[str], now: int) -> None:
+        """Which parts of the gateway itself fail; to be told again and again, parts that are well are not named."""
+        self._parts += [part for part in failing if part not in self._parts]
         for number, rule in self._of_kind("gateway"):
-            key = Key(number, "gateway", self._parts.index(part))
-            if failing:
-                self.book.beyond(key, now, 1.0, 0.0, int((rule.minutes or 0.0) * MINUTE))
-            else:
-                self.book.within(key, now)
+            for index, part in enumerate(self._parts):
+                key = Key(number, "gateway", index)
+                if part in failing:
+                    self.book.beyond(key, now, 1.0, 0.0, int((rule.minutes or 0.0) * MINUTE))
+                else:
+                    self.book.within(key, now)
 
     def _of_kind(self, kind: str) -> list[tuple[int, AlertRule]]:
         return [(number, rule) for number, rule in enumerate(self.rules) if rule.kind == kind]
@@ -107,7 +107,10 @@ class Alerts:
             self._judged_at = now
             live_since = self.streets.live_since(now)
             self.silence.judge(now, live_since)
-            self.streets.judge(now, self.silence.silent_for(now, live_since), live_since)
+            silent_for, unheard_for = (
+                of(now, live_since) for of in (self.silence.silent_for, self.silence.unheard_for)
+            )
+            self.streets.judge(now, silent_for, unheard_for, live_since)
         return self.book.changes(now)
 
     # places --------------------------------------------------------------------------------------------------

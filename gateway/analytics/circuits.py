@@ -49,21 +49,24 @@ class Circuits:
         self._group = group_of[self._members]
         self.faults = CircuitFaults(*(np.zeros(count, np.bool_) for _ in range(3)))
 
-    def judge(self, bank: LampBank, silent: Bools, due: Bools) -> CircuitFaults:
+    def judge(self, bank: LampBank, silent: Bools, due: Bools, unheard: Bools | None = None) -> CircuitFaults:
         """The faults of every circuit now.
 
         Args:
             bank: the lamps, up to date.
             silent: lamps not heard within the intervals after which a circuit counts as silent.
             due: lamps that should be heard now: always powered, or their feeder should be live.
+            unheard: lamps that nothing came of for so long, whoever's fault it is; as ``silent`` if not given. They
+                begin no fault, and a circuit of them is not back.
         """
         share = self.detect.circuit_share
         dark, by_day = bank.since[Fault.OUT] > 0, bank.since[Fault.DAY_BURNER] > 0
         missing, proven = silent | dark, silent | self._has(bank, Fault.OUT)
+        absent = missing if unheard is None else unheard | dark
         heard = ~silent & (bank.last_at > 0)
         off_band, tells = bank.since[Fault.VOLTAGE] > 0, heard & ~np.isnan(bank.volts)
         self.faults = CircuitFaults(
-            self._share(self.faults.out, missing, proven, due, share),
+            self._share(self.faults.out, missing, proven, due, share, absent),
             self._share(self.faults.day_burner, by_day, self._has(bank, Fault.DAY_BURNER), heard, share),
             self._share(self.faults.voltage, off_band, self._has(bank, Fault.VOLTAGE), tells, share),
         )
@@ -74,13 +77,19 @@ class Circuits:
         held: Bools = np.greater(bank.faults & np.uint8(fault), 0)
         return held
 
-    def _share(self, before: Bools, shows: Bools, proven: Bools, among: Bools, share: float) -> Bools:
-        """Whether (nearly) all of a circuit's lamps show something, and at least one for long enough."""
+    def _share(
+        self, before: Bools, shows: Bools, proven: Bools, among: Bools, share: float, still: Bools | None = None
+    ) -> Bools:
+        """Whether (nearly) all of a circuit's lamps show something, and at least one for long enough.
+
+        ``still``: lamps that keep it up once it has begun, if those are not the ones that show it.
+        """
         asked = self._counted(among)
         showing = self._counted(shows & among)
         begins = (asked >= self.detect.circuit_least_lamps) & (showing >= share * asked)
         begins &= self._counted(proven & among) > 0
-        stays = before & ((asked == 0) | (showing >= BACK_SHARE * asked))
+        keeping = showing if still is None else self._counted(still & among)
+        stays = before & ((asked == 0) | (keeping >= BACK_SHARE * asked))
         result: Bools = begins | stays
         return result
 

@@ -4,7 +4,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 MEND_SECONDS = 20.0
 SAVE_SECONDS = 60.0
+HEALTH_SECONDS = 10.0
 MOST_WAITING = 2_000
 """Batches that may wait to be looked at: some seconds of a province. Chosen."""
 AT_ONCE = 50_000
@@ -47,6 +48,9 @@ class AnalyticsWorker:
         heard_since: Callable[[int], Sequence[int]],
         path: Path,
         now: Callable[[], int] = time.time_ns,
+        *,
+        hears: Callable[[], bool] = lambda: True,
+        failing: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """Resume from the snapshot at ``path``, if there is one.
 
@@ -58,7 +62,10 @@ class AnalyticsWorker:
             heard_since: devices that were heard after a moment [ns UTC].
             path: of the snapshot.
             now: nanoseconds UTC.
+            hears: whether devices can be heard at all at this moment. While they cannot, none of them is silent.
+            failing: parts of the gateway itself that fail.
         """
+        self._hears, self._failing = hears, failing
         self._store, self._write, self._oldest_waiting, self._now = store, write, oldest_waiting, now
         self._saver = Saver(path)
         self._queue: SimpleQueue[Sequence[Judged]] = SimpleQueue()
@@ -68,7 +75,7 @@ class AnalyticsWorker:
         self._thread = threading.Thread(target=self._run, name="analytics")
         self._room = self._resume(registry, path, heard_since)
         self._changes: list[AlertChange] = []
-        self._next_mend = self._next_save = 0.0
+        self._next_mend = self._next_save = self._next_health = 0.0
         self._skipped_since = 0
         self.failed: BaseException | None = None
         """What ended the thread, if it was not ``stop``: a bug; the line goes on without it."""
@@ -138,9 +145,17 @@ class AnalyticsWorker:
     def _turn(self) -> None:
         self._observe()
         if self._fleet is not None:
-            parts, fleet, self._fleet = self._room.snapshot(), self._fleet, None
-            self._room = Analytics.resumed(fleet, self._now(), parts)
+            before, fleet, self._fleet = self._room, self._fleet, None
+            self._room = Analytics.resumed(fleet, self._now(), before.snapshot())
+            self._room.alerts.silence.go_on_from(before.alerts.silence)
         now = self._now()
+        if self._hears():
+            self._room.alerts.silence.listen(now)
+        else:
+            self._room.alerts.silence.deafen()
+        if time.monotonic() >= self._next_health:
+            self._next_health = time.monotonic() + HEALTH_SECONDS
+            self._room.alerts.take_health(self._failing(), now)
         self._room.tick(now)
         self._changes = self._room.alerts.book.current()
         self._write_out(now)
@@ -166,8 +181,10 @@ class AnalyticsWorker:
                 until = 0.0
         if self._skipped_since and self._queue.empty():
             since, self._skipped_since = self._skipped_since, 0
-            for device in self._heard_since(since):
-                self._room.rollups.mark(device, since, self._now(), self._now())
+            devices, now = self._heard_since(since), self._now()
+            for device in devices:
+                self._room.rollups.mark(device, since, now, now)
+            self._room.alerts.silence.take(np.array(devices, np.int64), np.full(len(devices), now))
         for old in (False, True):
             some = [one for one in news if one.old is old]
             if some:

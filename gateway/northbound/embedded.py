@@ -6,11 +6,12 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.model import (
     LinesRefusedError,
@@ -22,6 +23,7 @@ from gateway.model import (
     Window,
 )
 from gateway.northbound.line_reader import Line, read_head, read_lines, refused
+from gateway.northbound.routing import rollup_width
 
 _SCHEMA_VERSION = 1
 _IS_TABLE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
@@ -40,8 +42,8 @@ _MOST_MEASUREMENTS, _MOST_FIELDS = 100, 500
 _REMEMBERED = 200_000
 """Series and statements kept in memory, at most."""
 _LEAST_FREE_MB = 200
-_PRUNE_SERIES = 200
-"""Series pruned in one transaction, so that writing goes on in between."""
+_PRUNE_SECONDS = 0.25
+"""Longest time of one transaction of pruning, so that writing goes on in between."""
 
 
 class _Place(NamedTuple):
@@ -145,7 +147,7 @@ class Embedded:
         if window.limit < 1 or window.stop <= window.start:
             return []
         try:
-            with self._reading() as reader:
+            with self.reading() as reader:
                 # SQLite would take the quoted name of a missing column for a text.
                 known = "SELECT count(*) FROM pragma_table_info(?) WHERE name = ?"
                 if not reader.execute(known, (f"point_{measurement}", field)).fetchone()[0]:
@@ -180,7 +182,7 @@ class Embedded:
         """See ``model.Store.lines``."""
         order = "DESC" if newest else "ASC"
         try:
-            with self._reading() as reader:
+            with self.reading() as reader:
                 if not reader.execute(_IS_TABLE, (f"point_{measurement}",)).fetchone()[0]:
                     return []
                 places = reader.execute(
@@ -204,7 +206,7 @@ class Embedded:
         return found
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection nobody else reads with at the moment; kept for the next question."""
         with self._sqlite_errors():
             if self._writer is None:
@@ -222,21 +224,25 @@ class Embedded:
 
     # care ----------------------------------------------------------------------------------------------------
 
-    def prune(self, before: int) -> int:
-        """Delete every point older than this [ns UTC]; the file keeps its size, and the room is used again.
+    def prune(
+        self, before: int, kind: Literal["reading", "hour", "day"], stopped: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Delete the lines of a kind that are older than this [ns UTC]; the file keeps its size for what comes.
 
-        Returns:
-            How many points went.
+        Returns how many lines went.
 
         Raises:
             StoreUnavailableError: cannot be done now; what was deleted so far stays deleted.
         """
-        with self._reading() as reader:
-            places = reader.execute("SELECT id, measurement FROM series ORDER BY measurement, id").fetchall()
+        with self.reading() as reader:
+            every = reader.execute("SELECT id, measurement FROM series ORDER BY measurement, id").fetchall()
+        places = [place for place in every if (rollup_width(place[1]) or "reading") == kind]
         deleted = 0
-        for first in range(0, len(places), _PRUNE_SERIES):
+        while places and not stopped():
+            until = time.monotonic() + _PRUNE_SECONDS
             with self._transaction() as writer:
-                for series, measurement in places[first : first + _PRUNE_SERIES]:
+                while places and time.monotonic() < until:
+                    series, measurement = places.pop()
                     statement = f'DELETE FROM "point_{measurement}" WHERE _series = ? AND _time < ?'
                     deleted += writer.execute(statement, (series, before)).rowcount
         return deleted

@@ -18,6 +18,15 @@ def is_rollup(measurement: str) -> bool:
     return measurement.endswith(_SUFFIXES)
 
 
+def rollup_width(measurement: str) -> Width | None:
+    """Of which width a roll-up is; None for readings.
+
+    >>> rollup_width("streetlight"), rollup_width("streetlight_group_day")
+    (None, <Width.DAY: 'day'>)
+    """
+    return next((width for width in Width if measurement.endswith(f"_{width}")), None)
+
+
 def split(body: bytes) -> tuple[bytes, bytes]:
     r"""The lines for the database of readings, and those for the roll-up database, each in their order.
 
