@@ -109,7 +109,7 @@ export class VillageMap {
   drawGround(placed) {
     this.ground.clearLayers();
     this.bounds = null;
-    const { centre, commune } = this.fleet;
+    const { centre } = this.fleet;
     if (centre === null) return;
     const quiet = { interactive: false, renderer: this.below };
     const reach = GRID_METRES * GRID_LINES;
@@ -127,9 +127,19 @@ export class VillageMap {
       }));
     }
     this.ground.addLayer(L.polyline(streets(placed, centre), { ...quiet, color: this.colour("--map-street"), weight: 7 }));
-    const name = make("span", { text: commune.name || commune.commune });
-    const icon = L.divIcon({ className: "centre", html: make("div", {}, make("i"), name), iconSize: [0, 0] });
+    const icon = L.divIcon({ className: "centre", html: make("i"), iconSize: [0, 0] });
     this.ground.addLayer(L.marker(centre, { interactive: false, keyboard: false, pane: "ground", icon }));
+    this.explainCentre();
+  }
+
+  /** What the sign of the centre means, in a corner where no mark can cover it. */
+  explainCentre() {
+    this.key?.remove();
+    if (!this.fleet?.centre) return;
+    this.key = L.control({ position: "bottomleft" });
+    const { commune } = this.fleet;
+    this.key.onAdd = () => make("div", { class: "centre key" }, make("i"), make("span", { text: t("map.centre", { commune: commune.name || commune.commune }) }));
+    this.key.addTo(this.map);
   }
 
   place(device) {
@@ -213,9 +223,10 @@ export class VillageMap {
     }
   }
 
-  /** The zoom buttons say what they do in the reader's language. */
+  /** The zoom buttons and the key of the centre speak the reader's language. */
   translate() {
     this.zoom?.remove();
     this.zoom = L.control.zoom({ position: "topright", zoomInTitle: t("map.in"), zoomOutTitle: t("map.out") }).addTo(this.map);
+    this.explainCentre();
   }
 }
