@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 UV := $(shell command -v uv)
 
-.PHONY: help demo test check format lock bench faults clean
+.PHONY: help demo test check format lock bench faults fuzz clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -18,6 +18,10 @@ test: .setup-dev ## the whole test suite; names what it skipped for want of a se
 
 faults: .setup-dev ## the long fault suite: kill -9, outages, damage, full disk, wrong clocks; about an hour
 	@$(BIN)/python -m pytest -m faults tests/faults tests/test_truth.py
+
+SECONDS ?= 600
+fuzz: .setup-fuzz ## each codec under a coverage-guided fuzzer, or one: make fuzz CODEC=senml SECONDS=600 (CPU seconds each)
+	@.venv-fuzz/bin/python -m tests.fuzz $(CODEC) --seconds $(SECONDS)
 
 check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
 	$(BIN)/ruff format --check .
@@ -36,7 +40,7 @@ lock: ## read pyproject.toml anew into the lock files (needs uv)
 		-c requirements.lock -o requirements-dev.lock
 
 clean: ## forget the environment and everything built
-	rm -rf .venv .setup-* build dist
+	rm -rf .venv .venv-fuzz .setup-* build dist
 
 .setup-run: requirements.lock pyproject.toml
 	$(call install,requirements.lock)
@@ -46,17 +50,23 @@ clean: ## forget the environment and everything built
 	$(call install,requirements-dev.lock)
 	@touch .setup-run $@
 
+.setup-fuzz: BIN := .venv-fuzz/bin
+.setup-fuzz: requirements-dev.lock tests/fuzz/requirements.txt pyproject.toml
+	$(call install,requirements-dev.lock)
+	$(if $(UV),uv pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q) -r tests/fuzz/requirements.txt
+	@touch $@
+
 ifneq ($(UV),)
 define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed; set PYTHON=/path/to/python3.11"; exit 2; }
-	@test -x $(BIN)/python || uv venv -q --python "$(PYTHON)" .venv
+	@test -x $(BIN)/python || uv venv -q --python "$(PYTHON)" $(BIN:/bin=)
 	@uv pip install -q --python $(BIN)/python -r $(1)
 	@uv pip install -q --python $(BIN)/python --no-deps -e .
 endef
 else
 define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.13 is needed; set PYTHON=/path/to/python3.11"; exit 2; }
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(BIN:/bin=)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r $(1)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 endef
