@@ -84,10 +84,10 @@ class App:
             hears=self._hears,
             failing=self._failing,
         )
-        self.line.on_judged = self.analytics.take
+        self.line.on_judged, self.line.on_again = self.analytics.take, self.analytics.judged_again
         self.intake = Intake(self.line)
         self.replayer = Replayer(self.line, self.journal.path)
-        self.redecoder = Redecoder(self.line, self.journal.path)
+        self.redecoder = Redecoder(self.line, self.journal.path, self.analytics.mark)
         self.deliveries = [
             Delivery(
                 self.stores[place.name],

@@ -152,6 +152,28 @@ def test_what_comes_during_an_outage_is_backlog_and_news_comes_first_after_it() 
     assert sum(count for line, count in store.lines.items() if line.startswith(b"out")) == 6 * 100 + 1
 
 
+def test_a_flag_outlives_the_line_it_is_for_though_that_waits_longer() -> None:
+    """What was judged again goes with the news, and once more behind the backlog that would undo it."""
+    clock = Clock()
+    outbox = MemoryOutbox(clock)
+    spike, flag, news = b"w ph=9.5,quality=1 7\n", b"w quality=3,ph_quality=3 7\n", b"w ph=7.2,quality=1 8\n"
+    outbox.commit(spike)
+    tried: list[bytes] = []
+
+    def answer(body: bytes) -> None:
+        tried.append(body)
+        if len(tried) == 1:
+            outbox.commit(news + flag)
+            raise StoreUnavailableError("commune: no answer")
+
+    with running(MemoryStore(answer), outbox) as delivery:
+        outbox.drained()
+    assert b"".join(tried[1:]).rindex(flag) > b"".join(tried[1:]).rindex(spike)
+    assert tried[1:] == [news + flag, spike + news + flag]
+    assert outbox.stored == [1, 2]
+    assert delivery.state.lines_stored == 3
+
+
 def test_a_row_the_store_cannot_take_does_not_hold_up_news() -> None:
     clock = Clock()
     outbox = MemoryOutbox(clock)

@@ -257,6 +257,58 @@ def test_a_mended_scale_is_read_back_when_told() -> None:
     assert [run.line(LAMP_1, START + n * HOUR)["power_mean"] for n in range(4)] == [60.0] * 4
 
 
+def meter_ten_times_too_large() -> Run:
+    """A meter's first hour was, and has been decoded again."""
+    run = Run()
+    for number in range(6):
+        at, right = START + number * 10 * MINUTE, 5.0 + number / 4
+        run.observe(reading(0, "energy", 10 * right, at))
+        run.store.write(reading(0, "energy", right, at))
+    run.rollups.mark(0, START, START + HOUR, run.now)
+    return run
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_counters_next_hour_is_mended_too(is_stored: bool) -> None:
+    """It had counted from the wrong reading; also where the store gets it later than it is looked for."""
+    run = meter_ten_times_too_large()
+    late = reading(0, "energy", 6.75, START + 2 * HOUR + MINUTE)
+    run.rollups.take(columns_of([late]))
+    if is_stored:
+        run.store.write(late)
+    run.rollups.tick(START + 2 * HOUR + 2 * MINUTE)
+    run.rollups.mend(run.store, late.observed_at)
+    run.store.write(late)
+    run.advance(START + 4 * HOUR)
+    assert run.line(LAMP_1, START)["energy_increase"] == 1.25
+    assert run.line(LAMP_1, START + 2 * HOUR)["energy_increase"] == 0.5
+
+
+def test_a_counter_goes_on_from_what_was_mended() -> None:
+    """What comes afterwards is counted from the reading as it is stored now."""
+    run = meter_ten_times_too_large()
+    run.advance(START + 2 * HOUR)
+    run.observe(reading(0, "energy", 6.75, run.now + MINUTE))
+    run.advance(START + 4 * HOUR)
+    assert run.line(LAMP_1, START)["energy_increase"] == 1.25
+    assert run.line(LAMP_1, START + 2 * HOUR)["energy_increase"] == 0.5
+
+
+def test_what_is_to_be_mended_outlives_the_sums() -> None:
+    """By the names of the devices, in whatever fleet they are found again; damaged words are refused."""
+    run = Run()
+    run.observe(reading(1, "power", 60.0, START))
+    run.rollups.mark(1, START - DAY, START - DAY + 2 * HOUR, 7)
+    run.rollups.mark(3, START, START + HOUR, 8)
+    rows = [FleetRow(device=d, profile=p, commune=c, zone=z, group=g) for d, p, c, z, g in FLEET[1:3]]
+    other = Rollups(FleetTables(Registry.of(rows, [LAMP])), run.working, run.closed.append)
+    assert rollup_state.take_to_mend(other, rollup_state.to_mend(run.rollups))
+    assert other.late.dump() == [(0, START // HOUR - 24, START // HOUR - 23, 7)]
+    assert other.pending().finished == [-1, -1]
+    assert not rollup_state.take_to_mend(other, b"{")
+    assert not rollup_state.take_to_mend(other, b'{"late": [1]}')
+
+
 def test_what_is_not_stored_yet_is_not_read_back() -> None:
     """A store that lags behind is waited for."""
     run = Run()

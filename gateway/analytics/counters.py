@@ -103,7 +103,8 @@ class Counters:
         return result
 
     def recount(self, series: int, value: Floats, at: Integers, base: tuple[int, float] | None) -> Floats:
-        """What each stored reading of one counter added.
+        """What each stored reading of one counter added. If they end with the one that the next will be compared with,
+        it is remembered as it is stored now.
 
         Args:
             series: of the counter.
@@ -115,7 +116,14 @@ class Counters:
         base_at, base_value = base or (0, 0.0)
         first = np.arange(count) == 0
         readings = Series(value, at, first, np.full(count, base_value), np.full(count, base_at))
-        return added(readings, np.full(count, self._most[slot]), np.full(count, self._modulus[slot]))[0]
+        increase, held = added(readings, np.full(count, self._most[slot]), np.full(count, self._modulus[slot]))
+        if count and self.at[slot] == at[-1]:
+            self.value[slot] = held[-1]
+        return increase
+
+    def newest(self, series: int) -> int:
+        """When a counter was read last [ns UTC]; 0: never."""
+        return int(self.at[self._slot[series]])
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Every column by name, for snapshots."""

@@ -50,6 +50,37 @@ def restore(rollups: Rollups, parts: Sequence[bytes]) -> bool:
     return True
 
 
+def to_mend(rollups: Rollups) -> bytes:
+    """What is still to be read back, devices by name: small, and of use without the sums."""
+    pending, names = rollups.pending(), rollups.tables.registry.names
+    named = {
+        "late": [(names[device], first, last, at) for device, first, last, at in pending.late],
+        "next_hours": [(names[device], hour) for hour, device in pending.next_hours],
+        "open_days": [(names[device], day) for day, device in pending.open_days],
+        "windows": pending.windows,
+    }
+    return json.dumps(named).encode()
+
+
+def take_to_mend(rollups: Rollups, saved: bytes) -> bool:
+    """Take it over into roll-ups that have no sums; devices that are gone are dropped. False if it cannot be read."""
+    index = rollups.tables.registry.index
+    try:
+        named = json.loads(saved)
+        rollups.resume(
+            Pending(
+                rollups.pending().finished,
+                [(index[name], first, last, at) for name, first, last, at in named["late"] if name in index],
+                [(hour, index[name]) for name, hour in named["next_hours"] if name in index],
+                [(day, index[name]) for name, day in named["open_days"] if name in index],
+                [(width, window) for width, window in named["windows"]],
+            )
+        )
+    except (ValueError, TypeError, KeyError):
+        return False
+    return True
+
+
 def _renumbered(pending: Pending, shared: Match) -> Pending:
     """The same work with this fleet's device indexes; work for devices that are gone is dropped."""
     index = dict(zip(shared.devices_there.tolist(), shared.devices_here.tolist(), strict=True))

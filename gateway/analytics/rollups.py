@@ -195,7 +195,7 @@ class Rollups:
                 device, spans = devices[0]
                 for first, last in spans:
                     self._mend_span(source, device, first, last, closed_before)
-                    self._note_next(source, device, last)
+                    self._note_next(source, device, last, stored_until)
                 devices.popleft()
         finally:
             for device, spans in devices:
@@ -234,11 +234,17 @@ class Rollups:
             # A day that is still open has summed what was wrong.
             self._open_days.update((n, device) for n in range(day, final + 1) if n > self._finished[Width.DAY])
 
-    def _note_next(self, source: RollupSource, device: int, last: int) -> None:
+    def _note_next(self, source: RollupSource, device: int, last: int, stored_until: int) -> None:
         """A counter's next reading counted from the one before the late ones: its hour has too much."""
-        names = [entry.name for entry in self.tables.registry.profile(device).properties if entry.counter]
-        found = source.after(device, (last + 1) * HOUR) if names else {}
-        self._next_hours.update((found[name][0] // HOUR, device) for name in names if name in found)
+        properties, first = self.tables.registry.profile(device).properties, int(self.tables.first_series[device])
+        counters = [(entry.name, first + place) for place, entry in enumerate(properties) if entry.counter]
+        found = source.after(device, (last + 1) * HOUR) if counters else {}
+        for name, series in counters:
+            newest = self.counters.newest(series)
+            if name in found:
+                self._next_hours.add((found[name][0] // HOUR, device))
+            elif newest >= (last + 1) * HOUR:  # it came, and is not in the store yet
+                self.late.add(device, last + 1, newest // HOUR, max(stored_until, newest))
 
     @staticmethod
     def _summed_days(hours: Rows) -> Rows:

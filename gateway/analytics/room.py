@@ -115,6 +115,7 @@ class Analytics:
         Args:
             rollups: with the sums of open windows, 75 bytes a series. They can be left out of a frequent snapshot:
                 whoever resumes without them marks every device from the start of the day on, and they are read back.
+                What was to be read back anyway is in every snapshot.
         """
         self._news.flush()
         self._old.flush()
@@ -122,6 +123,8 @@ class Analytics:
         parts |= {f"alerts.{number}": part for number, part in enumerate(self.alerts.snapshot())}
         if rollups:
             parts |= {f"rollups.{number}": part for number, part in enumerate(rollup_state.snapshot(self.rollups))}
+        else:
+            parts["to_mend"] = rollup_state.to_mend(self.rollups)
         return to_parts(parts)
 
     @classmethod
@@ -139,6 +142,7 @@ class Analytics:
             good = room.indices.restore(saved["indices"]) and room.lighting.restore(saved["lighting"])
             good = good and room.alerts.restore(alerts)
             good = good and (not sums or rollup_state.restore(room.rollups, sums))
+            good = good and ("to_mend" not in saved or rollup_state.take_to_mend(room.rollups, saved["to_mend"]))
         except (ValueError, KeyError):
             good = False
         return room if good else cls(registry, now, standards)

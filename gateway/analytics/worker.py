@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -32,12 +33,25 @@ MOST_WAITING = 2_000
 AT_ONCE = 50_000
 """Lines of readings that are looked at together; bounds the memory of one look."""
 
+
+class Mark(NamedTuple):
+    """A device's readings between two moments were changed where they are stored."""
+
+    device: int
+    start: int
+    stop: int
+    """Excluded [ns UTC]."""
+    changed_at: int
+    """When that was committed [ns UTC]."""
+
+
 WriteLines = Callable[[Sequence[str]], None]
 """Commit finished lines through the line's thread; returns when they are on disk."""
 
 
 class AnalyticsWorker:
-    """Owns the analytics room. ``take`` is called by the line's thread, everything else happens in its own."""
+    """Owns the analytics room. The line's thread calls ``take``, ``mark``, ``judged_again`` and ``use`` as it commits; what
+    they bring is looked at in the worker's own thread, in that order."""
 
     def __init__(
         self,
@@ -68,9 +82,8 @@ class AnalyticsWorker:
         self._hears, self._failing = hears, failing
         self._store, self._write, self._oldest_waiting, self._now = store, write, oldest_waiting, now
         self._saver = Saver(path)
-        self._queue: SimpleQueue[Sequence[Judged]] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Judged] | Mark | Registry] = SimpleQueue()
         self._heard_since = heard_since
-        self._fleet: Registry | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analytics")
         self._room = self._resume(registry, path, heard_since)
@@ -119,10 +132,19 @@ class AnalyticsWorker:
             # Too much at once: what cannot be looked at now is read back from the store later.
             self._skipped_since = judged[0].received_at
 
+    def mark(self, device: int, start: int, stop: int, changed_at: int) -> None:
+        """Stored readings of a device were decoded anew; see ``redecode.Touched``. Returns at once."""
+        self._queue.put(Mark(device, start, stop, changed_at))
+
+    def judged_again(self, lines: Sequence[tuple[int, int]]) -> None:
+        """The flags of stored lines were overwritten; see ``Line.on_again``. Returns at once."""
+        now = self._now()
+        for device, at in lines:
+            self._queue.put(Mark(device, at, at + 1, now))
+
     def use(self, registry: Registry) -> None:
-        """Go on with another fleet."""
-        self._fleet = registry
-        self._queue.put(())
+        """Go on with another fleet. Returns at once."""
+        self._queue.put(registry)
 
     def current(self) -> list[AlertChange]:
         """Alerts that are pending, firing or acknowledged, as of the last look. From any thread."""
@@ -143,9 +165,9 @@ class AnalyticsWorker:
             log.exception("analytics failed: no alerts, indices and roll-ups until the gateway is restarted")
 
     def _turn(self) -> None:
-        self._observe()
-        if self._fleet is not None:
-            before, fleet, self._fleet = self._room, self._fleet, None
+        fleet = self._observe()
+        if fleet is not None:
+            before = self._room
             self._room = Analytics.resumed(fleet, self._now(), before.snapshot())
             self._room.alerts.silence.go_on_from(before.alerts.silence)
         now = self._now()
@@ -167,17 +189,25 @@ class AnalyticsWorker:
             self._next_save = time.monotonic() + SAVE_SECONDS
             self._save(whole=False)
 
-    def _observe(self) -> None:
-        """Wait a second for readings, then look at everything that has come."""
+    def _observe(self) -> Registry | None:
+        """Wait a second for readings, then look at everything that has come, up to a change of the fleet."""
         until = time.monotonic() + TICK_SECONDS
         news: list[Judged] = []
-        while len(news) < AT_ONCE:
+        fleet: Registry | None = None
+        while len(news) < AT_ONCE and fleet is None:
             wait = until - time.monotonic()
             try:
-                news += self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+                came = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
             except Empty:
                 break
-            if self._stopping.is_set() or self._fleet is not None:
+            if isinstance(came, Registry):
+                fleet = came
+            elif isinstance(came, Mark):
+                self._room.rollups.mark(*came)
+                self._next_save = 0.0  # nothing but the snapshot remembers it
+            else:
+                news += came
+            if self._stopping.is_set():
                 until = 0.0
         if self._skipped_since and self._queue.empty():
             since, self._skipped_since = self._skipped_since, 0
@@ -189,6 +219,7 @@ class AnalyticsWorker:
             some = [one for one in news if one.old is old]
             if some:
                 self._room.take(columns_of_judged(some), old=old)
+        return fleet
 
     def _write_out(self, now: int) -> None:
         while True:

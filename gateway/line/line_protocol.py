@@ -6,6 +6,8 @@ from typing import NamedTuple
 from devices.vocabulary import VOCABULARY
 from gateway.line.normalize import Slot
 
+FLAGS_ONLY = b" quality="
+"""How the fields of a line begin that sets flags of a stored line anew; in every other line a value comes first."""
 _READINGS = {entry.measurement.value for entry in VOCABULARY.values()}
 
 

@@ -16,7 +16,8 @@ def lines_again(state: State, device: int, tags: str) -> Iterator[tuple[int, str
         tags: as the stored lines have them.
 
     Yields:
-        Time of the stored line [ns UTC], and a line of the same time with flags only.
+        Time of the stored line [ns UTC], and a line of the same time with flags only; see
+        ``line_protocol.FLAGS_ONLY``.
     """
     spikes, state.spikes = state.spikes, []
     first, properties = state.registry.first_series[device], state.registry.profile(device).properties

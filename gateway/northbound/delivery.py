@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import structlog
 
+from gateway.line.line_protocol import FLAGS_ONLY
 from gateway.model import (
     Outbox,
     RejectedLine,
@@ -106,6 +107,8 @@ class Delivery:
         self._high_water = 0
         self._fresh_paused = False
         self._has_backlog = True
+        self._overtakes = False
+        """The rows at hand are sent before older ones."""
         self._behind_since: float | None = None
         self._sifter = Sifter(store, self._accept, self._stopping.is_set, clock)
         self._state = DeliveryState(store.name, Condition.OK, "", now(), 0, 0)
@@ -175,6 +178,7 @@ class Delivery:
             self._high_water = max(self._high_water, newest)
             self._nothing_left(self._fresh)
             return False
+        self._overtakes = self._has_backlog
         if not self._attempt(self._fresh, rows):
             return False
         self._high_water = rows[-1].id
@@ -194,7 +198,7 @@ class Delivery:
             self._has_backlog = False
             self._nothing_left(self._backlog)
             return
-        started = self._clock()
+        started, self._overtakes = self._clock(), False
         if self._attempt(self._backlog, rows):
             self._backlog.not_before = started + sum(row.line_count for row in rows) / self._rate
 
@@ -202,6 +206,8 @@ class Delivery:
         """What is committed up to here is no longer fresh, so that what comes next is seen within seconds."""
         self._high_water = max(self._high_water, newest)
         self._has_backlog = True
+        self._overtakes = False
+        """The rows at hand are sent before older ones."""
         self._behind_since = None
 
     def _nothing_left(self, lane: _Lane) -> None:
@@ -252,6 +258,13 @@ class Delivery:
     def _accept(self, rows: Sequence[Row], rejected: Sequence[RejectedLine]) -> None:
         if self._abandoned.is_set():
             raise StoppedError
+        if self._overtakes:
+            # Flags for a line that may itself still wait, and would undo them: sent again when its turn is over.
+            rows = [row for row in rows if FLAGS_ONLY not in row.lines]
+            going = {row.id for row in rows}
+            rejected = [line for line in rejected if line.row in going]
+            if not rows:
+                return
         self._outbox.accepted(self._store.name, [row.id for row in rows], rejected)
         stored = sum(row.line_count for row in rows) - len(rejected)
         self._state = replace(
