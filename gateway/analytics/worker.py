@@ -50,8 +50,8 @@ WriteLines = Callable[[Sequence[str]], None]
 
 
 class AnalyticsWorker:
-    """Owns the analytics room. The line's thread calls ``take``, ``mark``, ``judged_again`` and ``use`` as it commits; what
-    they bring is looked at in the worker's own thread, in that order."""
+    """Owns the analytics room. The line's thread calls ``take``, ``mark``, ``judged_again`` and ``use`` as it commits;
+    what they bring is looked at in the worker's own thread, in that order."""
 
     def __init__(
         self,
