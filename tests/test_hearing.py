@@ -159,11 +159,12 @@ def test_a_gateway_that_was_off_makes_no_device_silent_and_forgets_none_that_was
 def test_a_fleet_read_anew_does_not_begin_the_waiting_anew(tmp_path: Path, broker: Server, clock: Clock) -> None:
     """Somebody who adds a device every ten minutes must not hide a silent one."""
     with running(tmp_path, broker, clock) as village:
+        app = village.app
         village.say(broker, NAMES)
         for number in range(3):
             village.pass_time(12 * MINUTE)
             (tmp_path / "fleet.csv").write_text(FLEET + f"new-{number},native_streetlight,10642,street\n", "utf-8")
-            village.app.reload()
-            await_that("the fleet is used", lambda: village.app.analytics._fleet is None)
+            app.reload()
+            await_that("the fleet is used", lambda: app.analytics._room.tables.registry is app.registry)
             village.say(broker, NAMES[:-1])
         assert village.firing() == [("silent", "lamp-4")]
