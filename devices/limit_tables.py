@@ -183,6 +183,17 @@ class Commune(Data):
     """The code another published list gives the same unit."""
 
 
+class LegacyDistrict(Data):
+    """A district, town or city of the province until 2025-06-30."""
+
+    code: Annotated[str, Field(pattern=r"^\d{3}$")]
+    name: str
+    communes: Annotated[int, Field(ge=1, le=100)]
+    """How many it had, towns and wards too."""
+    latitude: float
+    longitude: float
+
+
 class LegacyCommune(Data):
     """A commune until 2025-06-30."""
 
@@ -200,6 +211,7 @@ class Communes(Data):
 
     source: Source
     communes: tuple[Commune, ...]
+    districts: tuple[LegacyDistrict, ...]
     legacy: tuple[LegacyCommune, ...]
 
     @model_validator(mode="after")
@@ -211,4 +223,6 @@ class Communes(Data):
             missing = set(old.became) - set(codes)
             if missing:
                 raise ValueError(f"legacy: {old.code} became the unknown unit {', '.join(sorted(missing))}")
+            if old.district not in {district.name for district in self.districts}:
+                raise ValueError(f"legacy: {old.code} lies in the unknown district {old.district}")
         return self

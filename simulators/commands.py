@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     scenario: Annotated[str, typer.Argument(help=f"{', '.join(shipped_names())}, or a .toml file.")],
-    broker: Annotated[str, typer.Option(help="host:port; without it nothing is published.")] = "",
+    broker: Annotated[
+        str, typer.Option(help="host:port, 127.0.0.1:1883 by default; to write files alone, leave it out.")
+    ] = "",
     username: _Username = "",
     ca_file: _CaFile = None,
     speed: Annotated[float, typer.Option(min=0.01, max=100_000, help="Simulated seconds in one second.")] = 1.0,
@@ -36,6 +38,7 @@ def simulate(
     history: Annotated[str, typer.Option(help="How much past to write, 7d for example.")] = "7d",
     history_out: Annotated[Path | None, typer.Option(help="Write the past here, for village backfill.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Write what became of every uplink here.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="Write what goes wrong in that time here.")] = None,
 ) -> None:
     """A fleet of devices that do not exist, on any MQTT broker, the same for the same seed."""
     from simulators.simulate_command import simulate_fleet  # noqa: PLC0415
@@ -53,6 +56,7 @@ def simulate(
         history_span=history,
         history_out=history_out,
         truth_out=truth,
+        faults_out=faults,
     )
 
 

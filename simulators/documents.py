@@ -41,6 +41,7 @@ village simulate SCENARIO --broker HOST:PORT            from now on, at the spee
   --fleet-out fleet.csv                                 the registry's CSV; every device in it is marked as simulated
   --history 7d --history-out history.jsonl              the past until --from, for `village backfill`
   --truth truth.jsonl                                   what became of every uplink, line by line
+  --faults faults.jsonl                                 what goes wrong, with which device, from when until when
 ```
 
 Every value is a function of the device, the moment and the seed. Nothing is remembered between two moments: a scenario
@@ -56,6 +57,12 @@ village replay FILE --broker HOST:PORT --speed 10       a recording, or a real s
 
 One process carries the whole province: 8,000 uplinks a second at QoS 1 from 200,000 devices took 0.51 of a core and
 170 MB (60 s of `province` against Mosquitto 2.0 on the same two cores, Python 3.11, 480,084 of 480,084 acknowledged).
+"""
+
+_PLACES = """Places are real communes of former Hai Duong, with their real names, codes and points; streets, stations
+and values are not. The 207 communes of `province` are those until 2025-06-30: thirty are real (`old-10642` is the old
+code), and of the other 177 only their districts are. Those are called constructed wherever they are named
+(`sim-288-07`, "đơn vị giả định 7"): their points are laid around their district's by the seed, within the extent.
 """
 
 _FIGURES = f"""## A simulated year against the facts
@@ -117,6 +124,7 @@ def _page(pictures: Mapping[str, str]) -> str:
         "## Scenarios\n",
         *(f"- `{name}`: {plan.title_en}. {plan.title_vi}." for name, plan in scenarios.items()),
         "",
+        _PLACES,
         _FIGURES,
         *(_row(figure) for figure in figures(YEAR, SEED)),
         "",

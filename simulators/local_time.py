@@ -13,6 +13,8 @@ OFFSET = 7 * HOUR
 
 FIRST = 1704042000.0
 """2024-01-01 00:00 in Viet Nam: counters start here, and nothing is simulated before."""
+LAST = FIRST + 19 * 365 * DAY
+"""Simulated time ends here: tables are made for twenty years."""
 
 
 def local_hour(at: Floats) -> Floats:

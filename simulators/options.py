@@ -15,14 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from devices.fleet_row import DEFAULT_ZONE
-from simulators.local_time import DAY, FIRST
+from simulators.local_time import DAY, FIRST, LAST
 from simulators.publisher import Broker
 
 _console = Console(stderr=True)
 _ZONE = ZoneInfo(DEFAULT_ZONE)
 _SPANS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
-LAST = FIRST + 19 * 365 * DAY
-"""Simulated time ends here: tables are made for twenty years."""
+LOCAL_BROKER = "127.0.0.1:1883"
 PASSWORD = "VILLAGE_BROKER_PASSWORD"  # noqa: S105 - the name of the variable
 
 
@@ -60,7 +59,7 @@ def parse_moment(text: str, now: float) -> float:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is not a date; write for example 2026-08-01 or 2026-08-01T06:00") from None
-    seconds = moment.replace(tzinfo=moment.tzinfo or _ZONE).timestamp()
+    seconds = round(moment.replace(tzinfo=moment.tzinfo or _ZONE).timestamp(), 3)
     if not FIRST <= seconds <= LAST:
         raise ValueError(f"{text!r}: simulated time runs from 2024-01-01 to the end of 2042")
     return seconds
@@ -98,8 +97,8 @@ def stop_at_signals() -> threading.Event:
     return stop
 
 
-def written(moment: float) -> str:
-    return datetime.fromtimestamp(moment, _ZONE).isoformat(timespec="seconds")
+def written(moment: float, timespec: str = "seconds") -> str:
+    return datetime.fromtimestamp(moment, _ZONE).isoformat(timespec=timespec)
 
 
 def progress_bar(name: str) -> Progress:

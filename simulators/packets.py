@@ -1,4 +1,6 @@
-"""MQTT PUBLISH packets as bytes, and how a length is written. Source: OASIS MQTT 3.1.1, sections 2.2 and 3.2 to 3.3."""
+"""MQTT packets as bytes, and how a length is written. Source: OASIS MQTT 3.1.1, sections 2.2 and 3.1 to 3.3."""
+
+import struct
 
 
 def varying(length: int) -> bytes:
@@ -21,6 +23,36 @@ def publish_packet(topic: bytes, payload: bytes, number: bytes, retain: bool = F
         return b"".join((_HEADS[1 if number else 0][length], topic, number, payload))
     head = bytes([0x30 | (2 if number else 0) | (1 if retain else 0)])
     return b"".join((head, varying(length), topic, number, payload))
+
+
+def text(value: str | bytes) -> bytes:
+    """A string with its length in front."""
+    data = value.encode() if isinstance(value, str) else value
+    return struct.pack(">H", len(data)) + data
+
+
+def connect_packet(
+    client_id: str, keepalive: int, will: tuple[str, bytes, bool, int] | None, username: str, password: str
+) -> bytes:
+    """CONNECT with a clean session: what was not acknowledged is kept here, not at the broker.
+
+    Args:
+        keepalive: seconds.
+        will: topic, payload, retain, QoS.
+    """
+    flags, rest = 0x02, text(client_id)
+    if will is not None:
+        topic, payload, retain, qos = will
+        flags |= 0x04 | qos << 3 | (0x20 if retain else 0)
+        rest += text(topic) + text(payload)
+    if username:
+        flags |= 0x80
+        rest += text(username)
+        if password:
+            flags |= 0x40
+            rest += text(password)
+    body = text("MQTT") + bytes([4, flags]) + struct.pack(">H", keepalive) + rest
+    return b"\x10" + varying(len(body)) + body
 
 
 REFUSALS = {

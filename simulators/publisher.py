@@ -9,13 +9,12 @@ import random
 import selectors
 import socket
 import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from simulators.packets import REFUSALS, publish_packet, varying
+from simulators.packets import REFUSALS, connect_packet, publish_packet, text
 
 KEEPALIVE = 60
 _CONNECT_TIMEOUT = 10.0
@@ -68,33 +67,11 @@ class Counts(NamedTuple):
     breaks: int
     """Connections that broke."""
     refused: str
-    """The broker's last refusal of a connection, in words; empty if there was none."""
+    """Why there is no connection, in words; empty if there is one, or none was tried."""
 
 
 class BrokerRefusedError(Exception):
     """The broker answered and will not have us (account, client id, version): waiting does not help."""
-
-
-def text(value: str | bytes) -> bytes:
-    """A string with its length in front."""
-    data = value.encode() if isinstance(value, str) else value
-    return struct.pack(">H", len(data)) + data
-
-
-def connect_packet(speaker: Speaker, broker: Broker) -> bytes:
-    """CONNECT with a clean session: what was not acknowledged is kept here, not at the broker."""
-    flags, rest = 0x02, text(speaker.client_id)
-    if speaker.will is not None:
-        flags |= 0x04 | speaker.will.qos << 3 | (0x20 if speaker.will.retain else 0)
-        rest += text(speaker.will.topic) + text(speaker.will.payload)
-    if broker.username:
-        flags |= 0x80
-        rest += text(broker.username)
-        if broker.password:
-            flags |= 0x40
-            rest += text(broker.password)
-    body = text("MQTT") + bytes([4, flags]) + struct.pack(">H", KEEPALIVE) + rest
-    return b"\x10" + varying(len(body)) + body
 
 
 class _Connection:
@@ -147,9 +124,15 @@ class Publisher:
         speakers: Sequence[Speaker],
         window: int = 200,
         clock: Callable[[], float] = time.monotonic,
+        complain: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            complain: hears in one line why there is no connection, once for each reason.
+        """
         self._broker = broker
-        self._clock = clock
+        self._clock, self._complain = clock, complain
         self._selector = selectors.DefaultSelector()
         self._connections = [_Connection(number, speaker, window) for number, speaker in enumerate(speakers)]
         self._offered = self._acknowledged = self._breaks = 0
@@ -218,13 +201,17 @@ class Publisher:
             if self._broker.tls is not None:
                 raw = self._broker.tls.wrap_socket(raw, server_hostname=self._broker.host)
             raw.setblocking(False)
-        except OSError:
+        except OSError as error:
+            self._say(f"{self._broker.host}:{self._broker.port}: {error.strerror or error}; trying again")
             self._back_off()
             return
         connection.socket = raw
         connection.deadline = now + _CONNECT_TIMEOUT
         connection.sent_at = connection.heard_at = now
-        connection.out += connect_packet(connection.speaker, self._broker)
+        speaker = connection.speaker
+        connection.out += connect_packet(
+            speaker.client_id, KEEPALIVE, speaker.will, self._broker.username, self._broker.password
+        )
         self._selector.register(raw, selectors.EVENT_READ, connection)
         self._send(connection)
 
@@ -235,6 +222,11 @@ class Publisher:
             self._breaks += 1
         connection.lost()
         self._back_off()
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._refused:
+            self._refused = trouble
+            self._complain(trouble)
 
     def _back_off(self) -> None:
         """It is one broker: what keeps one connection out keeps them all out."""
@@ -306,13 +298,15 @@ class Publisher:
 
     def _welcomed(self, connection: _Connection, code: int) -> None:
         if code:
-            self._refused = f"the broker at {self._broker.host}:{self._broker.port} {REFUSALS.get(code, 'refuses')}"
+            refused = f"the broker at {self._broker.host}:{self._broker.port} {REFUSALS.get(code, 'refuses')}"
             self._lose(connection)
             if code in {1, 2, 4, 5}:
-                raise BrokerRefusedError(self._refused)
+                raise BrokerRefusedError(refused)
+            self._say(f"{refused}; trying again")
             return
         connection.ready = True
         self._failures = 0
+        self._refused = ""
         hello = [(text(note.topic), note.payload, note.retain, note.qos) for note in connection.speaker.hello]
         connection.queue.extendleft(reversed(hello))
         self._offered += sum(note.qos for note in connection.speaker.hello)

@@ -47,8 +47,11 @@ def replay_file(
     """Play the whole file."""
     where = connect(broker, username, ca_file)
     stop = stop_at_signals()
-    publisher = Publisher(where, [Speaker(f"village-replay-{secrets.token_hex(4)}")])
     with progress_bar("live") as shown:
+        publisher = Publisher(
+            where, [Speaker(f"village-replay-{secrets.token_hex(4)}")],
+            complain=lambda trouble: shown.console.print(trouble, highlight=False, soft_wrap=True),
+        )  # fmt: skip
         task = shown.add_task("replay", total=None, text="connecting")
 
         def report(now: Played) -> None:

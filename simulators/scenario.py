@@ -116,6 +116,8 @@ class Spread(_Data):
 
     communes: tuple[Name, ...] = ()
     """Codes; empty means all whose position is known."""
+    until_2025: bool = False
+    """The 207 communes of the province until 2025-06-30 instead, most of them at constructed places."""
     cabinets: Annotated[int, Field(ge=0, le=1000)]
     """In each commune, like all that follows."""
     lamps: Annotated[int, Field(ge=1, le=300)] = 60

@@ -31,6 +31,8 @@ class Pace(NamedTuple):
     """Where it ends; None runs until it is stopped."""
     speed: float = 1.0
     """Fleet's seconds in one second of the computer's."""
+    late: float = 0.0
+    """Seconds of the computer's time since the fleet's should have begun: they are made up for."""
 
 
 class Progress(NamedTuple):
@@ -82,20 +84,22 @@ def run(
     name: str,
     truth: Truth | None = None,
     clock: Callable[[], float] = time.monotonic,
+    complain: Callable[[str], None] = lambda _: None,
 ) -> Progress:
     """Publish a fleet's uplinks until the end of the time given, or until ``stopped``.
 
     Args:
         name: keeps the client ids of two simulations on one broker apart.
         truth: gets every uplink as it is handed to the publisher, and those that are lost.
+        complain: hears in one line why there is no connection.
 
     Raises:
         BrokerRefusedError: the broker refuses the account.
     """
     stream, connection_of = Stream(fleet, pace.start), assignment(fleet)
     who: Sequence[Speaker] = speakers(fleet, name)
-    publisher = Publisher(broker, who, window=20 if fleet.scenario.connections == 0 else 500, clock=clock)
-    began, sent = clock(), 0
+    publisher = Publisher(broker, who, 20 if fleet.scenario.connections == 0 else 500, clock, complain)
+    began, sent = clock() - pace.late, 0
     longest = min(LONGEST_STEP, MOST_AT_ONCE / fleet.rate)
 
     def progress() -> Progress:
@@ -112,7 +116,8 @@ def run(
             if pace.stop is not None and stream.at >= pace.stop and publisher.idle():
                 break
             if now.behind > 0.0 and now.waiting < MOST_WAITING:
-                until = stream.at + min(now.behind, longest)
+                # Whole milliseconds, as reports are: a moment that is printed is a moment to go on from.
+                until = round(stream.at + min(now.behind, longest), 3)
                 taken = stream.take(until)
                 if truth is not None:
                     truth.write(taken)

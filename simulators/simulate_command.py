@@ -11,9 +11,9 @@ from rich.table import Table
 
 from simulators import documents
 from simulators.fleet import Fleet, build, write_csv
-from simulators.local_time import DAY, FIRST
+from simulators.local_time import DAY, FIRST, LAST
 from simulators.options import (
-    LAST,
+    LOCAL_BROKER,
     PASSWORD,
     connect,
     fail,
@@ -30,7 +30,7 @@ from simulators.simulate import Progress as Where
 from simulators.simulate import run as run_fleet
 from simulators.simulated_year import figures
 from simulators.stream import history
-from simulators.truth import Truth
+from simulators.truth import Truth, write_planted
 
 
 def simulate_fleet(
@@ -47,10 +47,14 @@ def simulate_fleet(
     history_span: str,
     history_out: Path | None,
     truth_out: Path | None,
+    faults_out: Path | None,
 ) -> None:
     """Write what was asked for, then publish until the end; the options as the command takes them."""
+    began = time.time()
+    if not (broker or fleet_out or history_out or faults_out):
+        broker = LOCAL_BROKER
     try:
-        start = parse_moment(begin, time.time())
+        start = parse_moment(begin, began)
         stop = start + parse_span(span) if span else None
         address = connect(broker, username, ca_file) if broker else None
         past = parse_span(history_span)
@@ -62,6 +66,10 @@ def simulate_fleet(
         if history_out is not None:
             lines = _write_history(fleet, max(FIRST, start - past), start, history_out)
             typer.echo(f"{history_out}: {lines} uplinks until {written(start)}", err=True)
+        if faults_out is not None:
+            since, until = max(FIRST, start - past) if history_out is not None else start, stop or start + DAY
+            spells = write_planted(fleet, since, until, faults_out)
+            typer.echo(f"{faults_out}: {spells} spells of faults from {written(since)} to {written(until)}", err=True)
     except (ValueError, ScenarioError) as error:
         fail(str(error))
     except OSError as error:
@@ -69,7 +77,8 @@ def simulate_fleet(
     if address is not None:
         try:
             with Truth(truth_out) if truth_out is not None else nullcontext() as truth:
-                _publish(fleet, address, Pace(start, stop, speed), truth)
+                late = time.time() - began if begin == "now" else 0.0
+                _publish(fleet, address, Pace(start, stop, speed, late), truth)
         except OSError as error:
             fail(f"{truth_out}: {error.strerror or error}")
 
@@ -123,11 +132,16 @@ def _publish(fleet: Fleet, broker: Broker, pace: Pace, truth: Truth | None) -> N
             shown.update(task, completed=now.at - pace.start, text=_status(now))
 
         try:
-            last = run_fleet(fleet, broker, pace, stop.is_set, report, secrets.token_hex(3), truth)
+            last = run_fleet(
+                fleet, broker, pace, stop.is_set, report, secrets.token_hex(3), truth,
+                complain=lambda trouble: shown.console.print(trouble, highlight=False, soft_wrap=True),
+            )  # fmt: skip
         except BrokerRefusedError as error:
             typer.echo(f"{error}; check --broker, --username and {PASSWORD}", err=True)
             raise typer.Exit(1) from error
     typer.echo(_status(last), err=True)
+    if pace.stop is None or last.at < pace.stop:
+        typer.echo(f"to go on from here: --from {written(last.at, 'milliseconds')} --seed {fleet.seed}", err=True)
 
 
 def _status(now: Where) -> str:

@@ -1,4 +1,4 @@
-"""Places a scenario's ``spread`` devices in real communes, by seed: streets, cabinets and stations."""
+"""Places a scenario's ``spread`` devices in communes, by seed: streets, cabinets and stations."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,11 @@ import numpy as np
 
 from devices import standards
 from simulators.noise import Keys, keys_of, uniform
+from simulators.province import Place, beyond, province_places
 from simulators.scenario import AirStation, Scenario, ScenarioError, Spread, Street, TapStation, WaterStation
 
 SPACING = 30.0
 """Metres between two lamps. Source: usual on village roads, 25 to 35."""
-_METRES = 111_200.0
-"""Of a degree of latitude."""
 _USUAL_AREA = 25.0
 """Square kilometres, where the commune's is not known. Chosen."""
 
@@ -21,10 +20,10 @@ _USUAL_AREA = 25.0
 class _Commune:
     """One commune's place, and its own sequence of draws."""
 
-    def __init__(self, code: str, name: str, position: tuple[float, float], area: float, seed: int) -> None:
-        self.code, self.name, self._position = code, name, position
-        self._radius = 0.75 * math.sqrt(area / math.pi) * 1000.0
-        self._keys: Keys = keys_of(seed, "spread", code)
+    def __init__(self, place: Place, seed: int) -> None:
+        self.code, self.name, self.legacy, self._position = place.code, place.name, place.legacy, place.position
+        self._radius = 0.75 * math.sqrt(place.area / math.pi) * 1000.0
+        self._keys: Keys = keys_of(seed, "spread", place.code)
         self._draws = count()
 
     def draw(self) -> float:
@@ -34,17 +33,7 @@ class _Commune:
     def point(self) -> tuple[float, float]:
         """Somewhere in the commune."""
         away, turn = self._radius * math.sqrt(self.draw()), 2.0 * math.pi * self.draw()
-        return self.beyond(self._position, away, turn)
-
-    @staticmethod
-    def beyond(start: tuple[float, float], metres: float, turn: float) -> tuple[float, float]:
-        """The point so far away in a direction."""
-        latitude, longitude = start
-        narrow = math.cos(math.radians(latitude))
-        return (
-            round(latitude + metres * math.sin(turn) / _METRES, 6),
-            round(longitude + metres * math.cos(turn) / _METRES / narrow, 6),
-        )
+        return beyond(self._position, away, turn)
 
 
 def spread(scenario: Scenario, seed: int) -> Scenario:
@@ -69,13 +58,16 @@ def spread(scenario: Scenario, seed: int) -> Scenario:
 
 
 def _communes(plan: Spread, seed: int) -> Iterator[_Commune]:
+    if plan.until_2025:
+        yield from (_Commune(place, seed) for place in province_places(seed))
+        return
     known = {one.code: one for one in standards.shipped().communes.communes if one.latitude is not None}
     for code in plan.communes or tuple(known):
         one = known.get(code)
         if one is None or one.latitude is None or one.longitude is None:
             raise ScenarioError(f"spread.communes: no commune {code!r} with a known position")
         name = f"{one.kind} {one.name}"
-        yield _Commune(code, name, (one.latitude, one.longitude), one.area_km2 or _USUAL_AREA, seed)
+        yield _Commune(Place(code, name, (one.latitude, one.longitude), one.area_km2 or _USUAL_AREA), seed)
 
 
 def _in_turn(formats: Sequence[str], number: int) -> str:
@@ -88,10 +80,11 @@ def _streets(plan: Spread, place: _Commune) -> Iterator[Street]:
         start = place.point()
         turn, bend = 2.0 * math.pi * place.draw(), 0.8 * (place.draw() - 0.5)
         half = SPACING * plan.lamps / 2.0
-        corner = place.beyond(start, half, turn)
+        corner = beyond(start, half, turn)
         yield Street.model_validate(
             {
                 "commune": place.code,
+                "legacy_commune": place.legacy,
                 "zone": "village" if number % 3 else "street",
                 "name": f"tuyến {number + 1}, {place.name}",
                 "cabinet": f"{place.code}-cabinet-{number + 1:03d}",
@@ -100,7 +93,7 @@ def _streets(plan: Spread, place: _Commune) -> Iterator[Street]:
                 "prefix": f"{place.code}-",
                 "lamps": plan.lamps,
                 "rated_watts": (40.0, 50.0, 60.0, 80.0)[int(place.draw() * 4)],
-                "path": [start, corner, place.beyond(corner, half, turn + bend)],
+                "path": [start, corner, beyond(corner, half, turn + bend)],
                 "burning": plan.burning[number % len(plan.burning)],
                 "powered": "with_circuit" if place.draw() < plan.cut_by_day else "always",
                 "format": _in_turn(lamps, number),
@@ -114,6 +107,7 @@ def _station(place: _Commune, kind: str, title: str, number: int, formats: Seque
         "device": f"{place.code}-{kind}-{number + 1:02d}",
         "name": f"{title} {number + 1}, {place.name}",
         "commune": place.code,
+        "legacy_commune": place.legacy,
         "position": place.point(),
         "format": _in_turn(formats, number),
     }

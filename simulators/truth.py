@@ -1,14 +1,19 @@
-"""The truth ledger: what was sent, lost or spoiled, message by message, for comparison with what a gateway has."""
+"""The truth: what was sent, lost or spoiled, message by message, and every spell of every fault."""
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from devices.codecs import times
+from simulators.faults import fault_keys
+from simulators.fleet import Fleet
 from simulators.link import Fate
+from simulators.local_time import FIRST, LAST
 from simulators.stream import Uplink
 
 
@@ -20,12 +25,12 @@ def entry(uplink: Uplink) -> dict[str, object]:
     """
     report = uplink.report
     found: dict[str, object] = {
-        "sent_at": times.text(round(uplink.at * 1000.0) * 1_000_000),
+        "sent_at": _text(uplink.at),
         "device": uplink.device,
         "topic": uplink.note.topic,
         "fate": uplink.fate.value,
         "kinds": list(uplink.kinds),
-        "measured_at": times.text(round(report.at * 1000.0) * 1_000_000),
+        "measured_at": _text(report.at),
     }
     if report.sequence is not None:
         found["seq"] = report.sequence
@@ -34,6 +39,45 @@ def entry(uplink: Uplink) -> dict[str, object]:
     if uplink.fate in {Fate.KEPT, Fate.REPEATED} and report.values:
         found["values"] = report.values
     return found
+
+
+def planted(fleet: Fleet, start: float, stop: float) -> Iterator[dict[str, object]]:
+    """Every spell of every fault that touches this time, device by device: also those that leave no uplink to tell it.
+
+    Spells stand here as they were drawn, ``size`` likewise; what concerns single uplinks (``chance``) names the time
+    in which it can happen, and the ledger of uplinks those it happened to.
+    """
+    for fault in fleet.scenario.fault:
+        for cohort in fleet.cohorts:
+            if not fault.concerns(cohort.kind) or (fault.property and fault.property not in cohort.properties):
+                continue
+            keys = fault_keys(fleet.seed, cohort.names)
+            for number in np.flatnonzero(fault.meets(cohort.names, keys)).tolist():
+                for spell in fault.spells(keys[number : number + 1], start, stop):
+                    yield {
+                        "kind": fault.kind,
+                        "device": cohort.names[number],
+                        "start": _text(max(spell.start, FIRST)),
+                        "stop": _text(spell.stop) if spell.stop < LAST else None,
+                        "size": round(spell.size, 6),
+                        **({"property": fault.property} if fault.property else {}),
+                    }
+
+
+def write_planted(fleet: Fleet, start: float, stop: float, path: Path) -> int:
+    """Write them as JSON lines, whole or not at all, and return how many there are."""
+    part = path.with_name(path.name + ".part")
+    count = 0
+    with part.open("w", encoding="utf-8") as file:
+        for line in planted(fleet, start, stop):
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+            count += 1
+    part.replace(path)
+    return count
+
+
+def _text(moment: float) -> str:
+    return times.text(round(moment * 1000.0) * 1_000_000)
 
 
 class Truth:

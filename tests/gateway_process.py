@@ -43,6 +43,7 @@ class GatewayProcess:
     """``village run`` with its own configuration; ``start``, ``kill`` (SIGKILL) and ``stop`` as often as needed."""
 
     def __init__(self, folder: Path, broker_port: int, stores: str, fleet: str = FLEET, gateway: str = "") -> None:
+        self.patience = PATIENCE
         self.folder, self.port = folder, free_port()
         self.config = folder / "village.toml"
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +58,7 @@ class GatewayProcess:
         command = [sys.executable, "-m", "gateway", "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        await_that("the gateway's API answers", self._answers)
+        await_that("the gateway's API answers", self._answers, self.patience)
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from devices import standards
 from devices.fleet_csv import load_fleet
 from devices.profile import shipped_profiles
 from simulators import documents
@@ -25,8 +26,9 @@ from simulators.commands import register
 from simulators.fleet import Fleet, build, write_csv
 from simulators.local_time import DAY, HOUR, month_start
 from simulators.options import parse_broker, parse_moment, parse_span
-from simulators.packets import publish_packet, varying
-from simulators.publisher import Broker, BrokerRefusedError, Note, Publisher, Speaker, text
+from simulators.packets import publish_packet, text, varying
+from simulators.province import EAST, NORTH, SOUTH, WEST, province_places
+from simulators.publisher import Broker, BrokerRefusedError, Note, Publisher, Speaker
 from simulators.scenario import ScenarioError, load_scenario, parse_scenario
 from simulators.shipped import shipped_names
 from simulators.signals import DECIMALS
@@ -88,12 +90,41 @@ def test_the_provinces_devices_offer_eight_thousand_uplinks_a_second() -> None:
     plan = load_scenario("province")
     place = plan.spread
     assert place is not None
-    known = [one for one in standards.shipped().communes.communes if one.latitude is not None]
-    stations = place.water + place.air + place.tap
-    devices = len(known) * (place.cabinets * (place.lamps + 1) + stations)
-    assert 199_000 < devices < 201_000
-    assert devices / plan.interval.lamp == pytest.approx(8000, rel=0.01)
+    devices = len(province_places(3)) * (place.cabinets * (place.lamps + 1) + place.water + place.air + place.tap)
+    assert devices == 200_169
+    assert 8000 < devices / plan.interval.lamp < 8080
     assert set(plan.interval.model_dump().values()) == {25}
+
+
+def test_the_province_is_207_communes_of_which_thirty_are_real_and_the_others_say_that_they_are_not() -> None:
+    places = province_places(3)
+    assert len({place.code for place in places}) == len(places) == 207
+    real = [place for place in places if place.legacy]
+    assert len(real) == 30
+    assert {(place.code, place.name) for place in real} >= {
+        ("old-10642", "xã Thái Tân"),
+        ("old-10654", "xã Hồng Phong"),
+    }
+    constructed = [place for place in places if not place.legacy]
+    assert all(place.code.startswith("sim-") and "giả định" in place.name for place in constructed)
+    assert all(SOUTH <= place.position[0] <= NORTH and WEST <= place.position[1] <= EAST for place in places)
+    assert province_places(3) == places
+    moved = [after.position != before.position for before, after in zip(places, province_places(4), strict=True)]
+    assert moved.count(True) > 170
+    assert not any(move for move, place in zip(moved, places, strict=True) if place.legacy)
+
+
+def test_a_provinces_device_carries_its_communes_key_and_old_code() -> None:
+    plan = load_scenario("province")
+    assert plan.spread is not None
+    few = plan.spread.model_copy(update={"cabinets": 1, "lamps": 1, "water": 0, "air": 0, "tap": 0})
+    rows = list(build(plan.model_copy(update={"spread": few, "fault": ()}), 3, START).rows())
+    assert len(rows) == 2 * 207
+    by_commune = {row.commune: row for row in rows if "cabinet" in row.device}
+    assert by_commune["old-10816"].legacy_commune == "10816"
+    assert by_commune["old-10816"].name == "Tủ đèn 1, xã Hồng Lạc"
+    assert by_commune["sim-288-01"].legacy_commune == ""
+    assert by_commune["sim-288-01"].device == "sim-288-01-cabinet-001"
 
 
 def test_an_unknown_scenario_names_those_that_are_shipped() -> None:
@@ -497,6 +528,85 @@ def test_wrong_arguments_are_one_line_and_exit_status_two(app: typer.Typer, argu
     assert result.exit_code == 2
     assert words in result.output
     assert result.output.count("\n") == 1
+
+
+def test_the_command_writes_what_goes_wrong_device_by_device(app: typer.Typer, tmp_path: Path) -> None:
+    file = tmp_path / "faults.jsonl"
+    arguments = ["--from", "2026-08-01", "--for", "1d", "--faults", str(file)]
+    result = CliRunner().invoke(app, ["simulate", "commune", *arguments])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("\n") == 1
+    assert [json.loads(line) for line in file.read_text("utf-8").splitlines()] == [
+        {"kind": "lamp_out", "device": "lamp-017", "start": "2024-12-31T17:00:00Z", "stop": None,
+         "size": 1.0},
+        {"kind": "day_burner", "device": "lamp-033", "start": "2023-12-31T17:00:00Z", "stop": None, "size": 1.0},
+        {"kind": "silent", "device": "water-3", "start": "2026-07-30T19:30:00Z", "stop": "2026-07-31T18:30:00Z",
+         "size": 1.0},
+        {"kind": "silent", "device": "water-3", "start": "2026-07-31T19:30:00Z", "stop": "2026-08-01T18:30:00Z",
+         "size": 1.0},
+    ]  # fmt: skip
+
+
+def test_a_broker_that_does_not_answer_is_said_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    said: list[str] = []
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    publisher = Publisher(Broker(port=port), [Speaker("a"), Speaker("b")], clock=clock, complain=said.append)
+    for _ in range(50):
+        publisher.turn(0.0)
+    assert said == [f"127.0.0.1:{port}: Connection refused; trying again"]
+    assert publisher.counts().refused == said[0]
+    publisher.close(0.0)
+
+
+def test_a_fleet_that_begins_late_makes_up_for_it(broker: servers.Server) -> None:
+    """Between the moment that was asked for and the first uplink a history may have been written."""
+    fleet = small(2)
+    expected = Stream(fleet, START).take(START + 240.0)
+    where: list[Progress] = []
+    pace = Pace(START, START + 240.0, 1.0, late=240.0)
+    began = time.monotonic()
+    last = run(fleet, Broker(broker.host, broker.port), pace, lambda: False, where.append, "late")
+    assert last.sent == last.acknowledged == len(expected)
+    assert where[0].behind >= 240.0
+    assert time.monotonic() - began < 120.0
+
+
+def test_what_is_printed_at_ctrl_c_goes_on_where_it_stopped(broker: servers.Server, tmp_path: Path) -> None:
+    """Two runs, the second from the first one's last words, say together what one run says."""
+    script = "import typer; from simulators.commands import register; app = typer.Typer(); app.callback()(lambda: None)"
+    command = [sys.executable, "-c", f"{script}; register(app); app()", "simulate", "storm", "--speed", "60"]
+    command += ["--broker", f"{broker.host}:{broker.port}"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+
+    def heard(name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (tmp_path / name).read_text("utf-8").splitlines()]
+
+    first = [*command, "--from", "2026-08-10T19:00", "--truth", str(tmp_path / "first")]
+    with subprocess.Popen(first, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while not (tmp_path / "first").exists() or (tmp_path / "first").stat().st_size < 20_000:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=30)
+        assert process.returncode == 0, words
+    again = words.splitlines()[-1].removeprefix("to go on from here: ").split()
+    assert again[0] == "--from"
+    second = [*command, *again, "--for", "2m", "--truth", str(tmp_path / "second")]
+    subprocess.run(second, check=True, capture_output=True, env=environment, timeout=60)
+    start, middle = (parse_moment(text_, 0.0) for text_ in ("2026-08-10T19:00", again[1]))
+    whole = Stream(build(load_scenario("storm"), 4, middle + 120 + 400 * DAY), start)
+    expected = [(u.device, u.note.topic, u.fate.value, list(u.kinds)) for u in whole.take(middle + 120.0)]
+    said = [(line["device"], line["topic"], line["fate"], line["kinds"]) for line in heard("first") + heard("second")]
+    assert len(expected) > 300
+    assert said == expected
 
 
 def test_the_command_publishes_until_the_end_of_its_span(

@@ -144,6 +144,8 @@ def test_places_are_the_43_communes_and_21_wards_after_the_merger() -> None:
     disputed = {commune.code: commune.other_code for commune in places.communes if commune.other_code}
     assert disputed == {"10792": "10777", "10891": "10540", "10507": "10510", "10837": "10672"}
     assert len(places.legacy) == 30
+    assert len(places.districts) == 12
+    assert sum(district.communes for district in places.districts) == 207
     assert next(old.became for old in places.legacy if old.code == "10816") == ("10816", "10660")
     assert [old.code for old in places.legacy if old.name == "Hồng Phong"] == ["10654", "11224"]
     rural = [commune for commune in places.communes if commune.kind == "xã"]

@@ -3,7 +3,8 @@
 import time
 from typing import NamedTuple
 
-from simulators.publisher import Broker, Publisher, Speaker, text
+from simulators.packets import text
+from simulators.publisher import Broker, Publisher, Speaker
 from tests.bench.processes import Child, await_go, started, tell
 from tests.bench.province import Province
 from tests.servers import HOST
