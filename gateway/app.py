@@ -155,6 +155,8 @@ class App:
             reload=self.reload,
             replayer=self.replayer,
             redecoder=self.redecoder,
+            alerts=lambda: self.analytics.standing,
+            ask_alerts=self.analytics.ask,
             pending=lambda since, limit: pending(self.journal.path, self.pipeline.registry, since, limit),
         )
 

@@ -26,6 +26,10 @@ from devices.profile import Profile, parse_profile
 from devices.registry import Registry
 from devices.topics import ROOT
 from devices.vocabulary import VOCABULARY, Measurement
+from gateway.analytics.alert_book import AlertBook
+from gateway.analytics.alerts import Alerts
+from gateway.analytics.columns import FleetTables
+from gateway.analytics.worker import Standing
 from gateway.api.glance import DeviceState, glance
 from gateway.api.live import MAX_WAITING, Listener, LiveFeed
 from gateway.api.parts import ApiParts, PartHealth, RequestError
@@ -228,6 +232,8 @@ class Bench:
         self.parts_health = [PartHealth("broker", "ok", "connected"), PartHealth("journal", "ok", "2 rows")]
         self.fleet_error: FleetError | None = None
         self.replayer, self.redecoder = FakeReplayer(), FakeRedecoder()
+        self.alerts = Alerts(FleetTables(self.state.registry), NOW)
+        self.alerts_version, self.alerts_busy = 1, False
         self.parts = ApiParts(
             settings=Api(),
             version="0.1.0",
@@ -242,8 +248,25 @@ class Bench:
             replayer=self.replayer,
             redecoder=self.redecoder,
             pending=self.pending,
+            alerts=lambda: self.standing,
+            ask_alerts=self.ask_alerts,
             now=lambda: NOW,
         )
+
+    @property
+    def standing(self) -> Standing:
+        """As the analytics thread would say it."""
+        book, engine = self.alerts.book, self.alerts
+        codes = [rule.code for rule in engine.rules]
+        lists = book.current(NOW), tuple(book.resolved), tuple(book.silences)
+        return Standing(self.alerts_version, self.state.registry, *lists, engine.sensor_texts, codes)
+
+    def ask_alerts(self, task: Callable[[AlertBook], Any]) -> Any:
+        """At once; times out where the thread is busy."""
+        if self.alerts_busy:
+            raise TimeoutError
+        self.alerts_version += 1
+        return task(self.alerts.book)
 
     def backfill(self, chunk: bytes) -> Mapping[str, object]:
         if not chunk.startswith(b"{"):
@@ -690,7 +713,7 @@ def test_no_question_makes_the_api_fail(bench: Bench) -> None:
 
         ask()
         paths.append(operation.path)
-    assert len(paths) == 13
+    assert len(paths) == 15
 
 
 @pytest.mark.parametrize("path", ["/devices", "/health", "/metrics", "/live", "/refused/3"])
@@ -812,7 +835,7 @@ def test_a_stream_begins_with_everything_and_goes_on_with_what_changes(bench: Be
         put(bench.state, "lamp-2", 0, 40.0, 1)
         bench.state.seen[1] = NOW
         name, change = (await next_events(all_of_them, 1))[0]
-        while name == "health":
+        while name in ("health", "alerts"):
             name, change = (await next_events(all_of_them, 1))[0]
         assert name == "change"
         assert change["devices"] == {
@@ -820,7 +843,7 @@ def test_a_stream_begins_with_everything_and_goes_on_with_what_changes(bench: Be
         }
         put(bench.state, "water-1", 0, 7.0, 1)
         events = await next_events(one_commune, 1)
-        while events[-1][0] == "health":
+        while events[-1][0] in ("health", "alerts"):
             events += await next_events(one_commune, 1)
         assert list(events[-1][1]["devices"]) == ["water-1"]
 
@@ -837,7 +860,7 @@ def test_silence_is_a_change_too(bench: Bench) -> None:
         await next_events(listener, 2)
         clock[0] += 20 * MINUTE
         events = await next_events(listener, 1)
-        while events[-1][0] == "health":
+        while events[-1][0] in ("health", "alerts"):
             events += await next_events(listener, 1)
         states = {name: live["s"] for name, live in events[-1][1]["devices"].items()}
         assert states == {"lamp-1": "silent", "water-1": "silent", "lamp-4": "silent"}
@@ -854,7 +877,7 @@ def test_a_new_fleet_begins_a_new_snapshot(bench: Bench) -> None:
         registry = Registry.of([fleet_row("lamp-9", "lamp", "10700")], [LAMP])
         bench.state = bench.state.carried_to(registry)
         events = await next_events(listener, 1)
-        while events[-1][0] == "health":
+        while events[-1][0] in ("health", "alerts"):
             events += await next_events(listener, 1)
         assert events[-1][0] == "snapshot"
         assert list(events[-1][1]["devices"]) == ["lamp-9"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from devices.alert_rules import AlertState
+from gateway.analytics.alert_book import Silence
 from gateway.app import App
 from gateway.settings import Broker, Gateway, Settings, StorePlace
 from tests import servers
@@ -66,7 +67,7 @@ class Village:
 
     def firing(self) -> list[tuple[str, str]]:
         """Rules and places of the alerts that fire."""
-        current = self.app.analytics.current()
+        current = self.app.analytics.standing.current
         return sorted((c.rule.code, c.place.name) for c in current if c.state is AlertState.FIRING)
 
     def hears(self, yes: bool) -> None:
@@ -168,3 +169,29 @@ def test_a_fleet_read_anew_does_not_begin_the_waiting_anew(tmp_path: Path, broke
             await_that("the fleet is used", lambda: app.analytics._room.tables.registry is app.registry)
             village.say(broker, NAMES[:-1])
         assert village.firing() == [("silent", "lamp-4")]
+
+
+def test_who_takes_care_and_where_people_work_survive_a_restart(tmp_path: Path, broker: Server, clock: Clock) -> None:
+    """Asked of the analytics thread, saved with its state; what is over stays in the history."""
+    with running(tmp_path, broker, clock) as village:
+        village.say(broker, NAMES)
+        for _ in range(3):
+            village.pass_time(12 * MINUTE)
+            village.say(broker, NAMES[:-1])
+        assert village.firing() == [("silent", "lamp-4")]
+        ask, now = village.app.analytics.ask, clock()
+        assert ask(lambda book: book.acknowledge("silent/device/10642/lamp-4", "Anh Nam", now))
+        made = ask(lambda book: book.silence(Silence(0, now, now + HOUR, "Anh Nam", "thay cáp", device="lamp-1")))
+        with pytest.raises(ValueError, match="must end"):
+            ask(lambda book: book.silence(Silence(0, now, now, "Anh Nam", "r", device="lamp-1")))
+    with running(tmp_path, broker, clock) as again:
+        await_that("it is known", lambda: again.app.analytics.standing.current)
+        (change,) = again.app.analytics.standing.current
+        assert (change.state, change.acknowledged_by) == (AlertState.ACKNOWLEDGED, "Anh Nam")
+        assert list(again.app.analytics.standing.silences) == [made]
+        again.say(broker, NAMES)
+        await_that("it is over", lambda: not again.app.analytics.standing.current)
+    with running(tmp_path, broker, clock) as third:
+        await_that("the history is known", lambda: third.app.analytics.standing.resolved)
+        (over,) = third.app.analytics.standing.resolved
+        assert (over.id, over.state) == ("silent/device/10642/lamp-4", AlertState.RESOLVED)

@@ -81,6 +81,8 @@ class AlertChange(NamedTuple):
     notify: bool
     """People have to be told: it is new, not explained by another, and nobody works there."""
     acknowledged_by: str
+    silenced: bool = False
+    """Somebody works there, and nobody is told. Only filled in where all alerts are listed."""
 
 
 class Silence(NamedTuple):
@@ -96,6 +98,10 @@ class Silence(NamedTuple):
     group: str = ""
     device: str = ""
     rule: str = ""
+
+
+def _name(code: str, place: Place, doubtful: bool) -> str:
+    return f"{code}{'?' if doubtful else ''}/{place.scope}/{place.commune}/{place.name}"
 
 
 @dataclass(slots=True)
@@ -212,8 +218,7 @@ class AlertBook:
 
     def id(self, key: Key) -> str:
         """The alert's name: rule, scope, commune and place."""
-        place = self.place(key)
-        return f"{self.rules[key.rule].code}{'?' if key.doubtful else ''}/{place.scope}/{place.commune}/{place.name}"
+        return _name(self.rules[key.rule].code, self.place(key), key.doubtful)
 
     def changes(self, now: int) -> list[AlertChange]:
         """What changed since this was asked last, in order, with who has to be told."""
@@ -221,7 +226,8 @@ class AlertBook:
         found = []
         for alert, told in self._gone:
             change = self._change(alert, AlertState.RESOLVED, told and not self._is_silenced(alert.key, now))
-            self.resolved.append(change)
+            if alert.state is not AlertState.PENDING:
+                self.resolved.append(change)
             found.append(change)
             for key in self._explained.pop(alert.key, ()):
                 self.alerts[key].cause_at = now
@@ -265,9 +271,13 @@ class AlertBook:
             alert.limit, alert.since, alert.changed_at, cause, notify, alert.acknowledged_by,
         )  # fmt: skip
 
-    def current(self) -> list[AlertChange]:
-        """Every alert that is not resolved, as its last change would be told."""
-        return [self._change(alert, alert.state, notify=False) for alert in self.alerts.values()]
+    def current(self, now: int = 0) -> list[AlertChange]:
+        """Every alert that is not resolved, as its last change would be told, with the silences of a moment."""
+        found = [self._change(alert, alert.state, notify=False) for alert in self.alerts.values()]
+        if not self.silences:
+            return found
+        keys = list(self.alerts)
+        return [one._replace(silenced=self._is_silenced(key, now)) for key, one in zip(keys, found, strict=True)]
 
     # snapshot ------------------------------------------------------------------------------------------------
 
@@ -276,6 +286,7 @@ class AlertBook:
         return {
             "alerts": [self._dumped(alert) for alert in self.alerts.values()],
             "silences": [list(silence) for silence in self.silences],
+            "resolved": [[change.rule.code, *change[2:]] for change in self.resolved],
         }
 
     def _dumped(self, alert: Alert) -> dict[str, Any]:
@@ -324,3 +335,7 @@ class AlertBook:
             if alert.state is AlertState.FIRING and not alert.told:
                 self._untold[key] = None  # with the next look it finds its cause again
         self.silences = [Silence(*silence) for silence in saved["silences"]]
+        for code, place, doubtful, state, severity, *rest in saved.get("resolved", ()):
+            if code in numbers:
+                head = Place(*place), doubtful, AlertState(state), Severity(severity)
+                self.resolved.append(AlertChange(_name(code, *head[:2]), self.rules[numbers[code]], *head, *rest))

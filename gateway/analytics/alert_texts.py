@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from devices.alert_names import CHECK, EXPLAINED, GATEWAY, LIMIT, NOBODY, SEVERITY, SINCE, VALUE, count_field
-from devices.alert_rules import AlertState, SensorTexts, Severity
+from devices.alert_rules import AlertRule, AlertState, SensorTexts, Severity
 from devices.registry import Registry
 from devices.standard_data import Text
 from devices.vocabulary import VOCABULARY, Measurement
@@ -27,7 +27,7 @@ def title(change: AlertChange, sensor: SensorTexts, registry: Registry) -> Text:
     kind = OVER if change.state is AlertState.RESOLVED else SEVERITY_TEXT[change.severity]
     what = change.rule.title
     doubt = Text(vi=f" ({sensor.title.vi})", en=f" ({sensor.title.en})") if change.doubtful else None
-    where = _place(change, registry)
+    where = place_text(change, registry)
     return Text(
         vi=f"{kind.vi}: {what.vi}{doubt.vi if doubt else ''}, {where}",
         en=f"{kind.en}: {what.en}{doubt.en if doubt else ''}, {where}",
@@ -64,7 +64,8 @@ def body(change: AlertChange, sensor: SensorTexts, communes: Mapping[str, str]) 
     return Text(vi="\n".join(vi), en="\n".join(en))
 
 
-def _place(change: AlertChange, registry: Registry) -> str:
+def place_text(change: AlertChange, registry: Registry) -> str:
+    """Where it is: what people call the device, and its name."""
     place = change.place
     index = registry.index.get(place.device)
     label = registry.labels[index] if index is not None else ""
@@ -72,13 +73,16 @@ def _place(change: AlertChange, registry: Registry) -> str:
     return f"{label} ({name})" if label and label != name else name
 
 
-def _number(change: AlertChange, value: float) -> str:
-    rule = change.rule
-    symbol = VOCABULARY[rule.property].symbol if rule.property else SYMBOLS.get(rule.kind, "")
+def symbol(rule: AlertRule) -> str:
+    """The unit of a rule's value and limit, as shown to people."""
     if rule.fault == "VOLTAGE":
-        symbol = "V"
-    digits = 0 if rule.kind in ("index", "silent") else 2
-    return f"{value:.{digits}f} {symbol}".rstrip()
+        return "V"
+    return VOCABULARY[rule.property].symbol if rule.property else SYMBOLS.get(rule.kind, "")
+
+
+def _number(change: AlertChange, value: float) -> str:
+    digits = 0 if change.rule.kind in ("index", "silent") else 2
+    return f"{value:.{digits}f} {symbol(change.rule)}".rstrip()
 
 
 def change_line(change: AlertChange) -> str:

@@ -5,16 +5,18 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import structlog
 
+from devices.alert_rules import SensorTexts
 from devices.registry import Registry
-from gateway.analytics.alert_book import AlertChange
+from gateway.analytics.alert_book import AlertBook, AlertChange, Silence
 from gateway.analytics.columns import PROPERTY_NUMBER, Columns
 from gateway.analytics.room import Analytics
 from gateway.analytics.store_source import StoreSource
@@ -33,6 +35,10 @@ MOST_WAITING = 2_000
 AT_ONCE = 50_000
 """Lines of readings that are looked at together; bounds the memory of one look."""
 
+ASK_SECONDS = 5.0
+"""Longest wait for the thread to do what somebody asks."""
+T = TypeVar("T")
+
 
 class Mark(NamedTuple):
     """A device's readings between two moments were changed where they are stored."""
@@ -43,6 +49,22 @@ class Mark(NamedTuple):
     """Excluded [ns UTC]."""
     changed_at: int
     """When that was committed [ns UTC]."""
+
+
+class Standing(NamedTuple):
+    """Every alert at one look."""
+
+    version: int
+    """Rises with every change."""
+    registry: Registry
+    current: Sequence[AlertChange]
+    """Pending, firing and acknowledged ones."""
+    resolved: Sequence[AlertChange]
+    """What is over, the newest last; bounded."""
+    silences: Sequence[Silence]
+    sensor: SensorTexts
+    rules: Sequence[str]
+    """Codes of every rule."""
 
 
 WriteLines = Callable[[Sequence[str]], None]
@@ -87,7 +109,9 @@ class AnalyticsWorker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analytics")
         self._room = self._resume(registry, path, heard_since)
-        self._changes: list[AlertChange] = []
+        self._tasks: SimpleQueue[tuple[Callable[[AlertBook], Any], Future[Any]]] = SimpleQueue()
+        self.standing = self._stand(None, self._now(), changed=True)
+        """The alerts as of the last look. From any thread."""
         self._next_mend = self._next_save = self._next_health = 0.0
         self._skipped_since = 0
         self.failed: BaseException | None = None
@@ -146,9 +170,16 @@ class AnalyticsWorker:
         """Go on with another fleet. Returns at once."""
         self._queue.put(registry)
 
-    def current(self) -> list[AlertChange]:
-        """Alerts that are pending, firing or acknowledged, as of the last look. From any thread."""
-        return list(self._changes)
+    def ask(self, task: Callable[[AlertBook], T], seconds: float = ASK_SECONDS) -> T:
+        """Let the thread do something with the book of alerts; what it raises is raised here. From any thread.
+
+        Raises:
+            TimeoutError: the thread is busy or has ended.
+        """
+        future: Future[T] = Future()
+        self._tasks.put((task, future))
+        self._queue.put(())
+        return future.result(seconds)
 
     # the thread ----------------------------------------------------------------------------------------------
 
@@ -178,8 +209,9 @@ class AnalyticsWorker:
         if time.monotonic() >= self._next_health:
             self._next_health = time.monotonic() + HEALTH_SECONDS
             self._room.alerts.take_health(self._failing(), now)
-        self._room.tick(now)
-        self._changes = self._room.alerts.book.current()
+        asked = self._do_tasks()
+        changes = self._room.tick(now)
+        self.standing = self._stand(self.standing, now, changed=bool(asked or changes))
         self._write_out(now)
         if time.monotonic() >= self._next_mend:
             self._next_mend = time.monotonic() + MEND_SECONDS
@@ -207,7 +239,7 @@ class AnalyticsWorker:
                 self._next_save = 0.0  # nothing but the snapshot remembers it
             else:
                 news += came
-            if self._stopping.is_set():
+            if self._stopping.is_set() or not self._tasks.empty():
                 until = 0.0
         if self._skipped_since and self._queue.empty():
             since, self._skipped_since = self._skipped_since, 0
@@ -220,6 +252,32 @@ class AnalyticsWorker:
             if some:
                 self._room.take(columns_of_judged(some), old=old)
         return fleet
+
+    def _stand(self, before: Standing | None, now: int, *, changed: bool) -> Standing:
+        alerts, registry = self._room.alerts, self._room.tables.registry
+        changed |= before is None or before.registry is not registry
+        return Standing(
+            (before.version if before else 0) + changed,
+            registry,
+            alerts.book.current(now),
+            before.resolved if before and not changed else tuple(alerts.book.resolved),
+            tuple(alerts.book.silences),
+            alerts.sensor_texts,
+            [rule.code for rule in alerts.rules],
+        )
+
+    def _do_tasks(self) -> int:
+        """What others want of the book; returns how much that was."""
+        done = 0
+        while not self._tasks.empty():
+            task, future = self._tasks.get()
+            done += 1
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(task(self._room.alerts.book))
+                except ValueError as error:
+                    future.set_exception(error)
+        return done
 
     def _write_out(self, now: int) -> None:
         while True:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.alerts import live_event
 from gateway.api.glance import Glance, column, glance
 from gateway.api.ledger import status_of
 from gateway.api.parts import ApiParts
@@ -72,6 +73,8 @@ class LiveFeed:
         self._token = 0
         self._codes: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._next_health = 0.0
+        self._alerts = -1
+        """Version of the alerts that were told last."""
 
     def listen(self, commune: str | None) -> Listener | None:
         """Begin a stream; its first event is the snapshot. None if there are too many, or the gateway stops."""
@@ -164,7 +167,21 @@ class LiveFeed:
         if health_due or fresh:
             health = self._health()
             events += [(listener, health) for listener in (listeners if health_due else fresh)]
-        return events
+        return events + self._alarms(listeners, fresh, due=due)
+
+    def _alarms(
+        self, listeners: Sequence[Listener], fresh: Sequence[Listener], *, due: bool
+    ) -> list[tuple[Listener, bytes]]:
+        """What fires, for those who have just come, and for everybody when it has changed."""
+        standing = self._parts.alerts()
+        changed = due and standing.version != self._alerts
+        if changed:
+            self._alerts = standing.version
+        wanted = listeners if changed else fresh
+        texts = {
+            commune: _event("alerts", live_event(standing, commune)) for commune in {one.commune for one in wanted}
+        }
+        return [(listener, texts[listener.commune]) for listener in wanted]
 
     def _health(self) -> bytes:
         parts = self._parts
@@ -246,8 +263,8 @@ class LiveResponse(StreamingResponse):
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "`snapshot` first, then `change` at most once a second with the devices that changed, and"
-            " `health` every 5 seconds",
+            "description": "`snapshot` first, then `change` at most once a second with the devices that changed,"
+            " `alerts` with everything that fires whenever that changes, and `health` every 5 seconds",
             "content": {
                 "text/event-stream": {
                     "example": "event: change\n"

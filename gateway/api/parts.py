@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 
 from fastapi import Depends, Request
 
+from gateway.analytics.alert_book import AlertBook
+from gateway.analytics.worker import Standing
 from gateway.line.ledger import Totals
 from gateway.line.pending import Pending
 from gateway.line.pipeline import Tally
@@ -16,6 +18,8 @@ from gateway.line.replay import CanReplay
 from gateway.line.state import State
 from gateway.model import Store
 from gateway.settings import Api
+
+T = TypeVar("T")
 
 
 class PartHealth(NamedTuple):
@@ -71,6 +75,18 @@ class RequestError(Exception):
     """What was asked of the gateway cannot be done as asked: one line, what and what to do. Becomes ``bad_request``."""
 
 
+class AskAlerts(Protocol):
+    """Lets the thread that owns the alerts do something with their book; ``AnalyticsWorker.ask`` is one."""
+
+    def __call__(self, task: Callable[[AlertBook], T]) -> T:
+        """What the task returns; what it raises is raised.
+
+        Raises:
+            TimeoutError: the thread is busy or has ended.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
     """Everything behind the API. Callables are asked at each request, from several threads."""
@@ -102,6 +118,9 @@ class ApiParts:
     redecoder: CanRedecode
     pending: Callable[[int, int], Sequence[Pending]]
     """Senders nobody knows: since when [ns UTC], and at most how many."""
+    alerts: Callable[[], Standing]
+    """Every alert as of the last look."""
+    ask_alerts: AskAlerts
     now: Callable[[], int] = time.time_ns
     """Nanoseconds UTC."""
 
