@@ -605,7 +605,7 @@ def test_what_is_printed_at_ctrl_c_goes_on_where_it_stopped(broker: servers.Serv
     whole = Stream(build(load_scenario("storm"), 4, middle + 120 + 400 * DAY), start)
     expected = [(u.device, u.note.topic, u.fate.value, list(u.kinds)) for u in whole.take(middle + 120.0)]
     said = [(line["device"], line["topic"], line["fate"], line["kinds"]) for line in heard("first") + heard("second")]
-    assert len(expected) > 300
+    assert len(expected) > 100
     assert said == expected
 
 
