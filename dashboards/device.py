@@ -132,6 +132,7 @@ def board(say: Say) -> Board:
         "kept": say("giữ", "kept"),
         "refused": say("từ chối", "refused"),
         "repeated": say("lặp", "repeated"),
+        "missing": say("mất trên đường", "lost on the way"),
     }
     worst = f'max("{COMPLETENESS}")'
     complete = (
@@ -269,8 +270,8 @@ def board(say: Say) -> Board:
                 "timeseries",
                 say("Sổ cái của thiết bị", "Ledger of the device"),
                 say(
-                    "Số tin nhận = giữ + từ chối + lặp, theo giờ nhận.",
-                    "Received = kept + refused + repeated, by hour of receipt.",
+                    "Số tin nhận = giữ + từ chối + lặp, theo giờ nhận; mất trên đường: theo số thứ tự của thiết bị.",
+                    "Received = kept + refused + repeated, by hour of receipt; lost on the way: by the device's own numbers.",
                 ),
                 (
                     Query(

@@ -50,6 +50,7 @@ def coverage(say: Say, *conditions: str) -> Panel:
 
 def silent(say: Say, *conditions: str) -> Panel:
     """How many devices are silent or offline."""
+    rule = next(rule for rule in shipped().alerts.rules if rule.kind == "silent")
     inner = select(last("state"), Table.DEVICE, *conditions, group='"device"')
     text = (
         f'SELECT count("state") AS "silent" FROM ({inner}) '
@@ -58,7 +59,10 @@ def silent(say: Say, *conditions: str) -> Panel:
     return Panel(
         "stat",
         say("Thiết bị im lặng", "Silent devices"),
-        say("Số thiết bị quá ba chu kỳ không có tin.", "Devices that have missed three of their intervals."),
+        say(
+            f"Số thiết bị quá {rule.intervals:g} chu kỳ và {rule.minutes:g} phút không có tin dù đang có điện.",
+            f"Devices with power and not heard for {rule.intervals:g} of their intervals and {rule.minutes:g} minutes.",
+        ),
         (Query(text, table=True),),
         scales.COUNT,
         scales.fewer(1, 20, say),

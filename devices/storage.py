@@ -7,7 +7,7 @@ A measurement that ends in ``_hour`` or ``_day`` lives in the roll-up database. 
     device,commune=10642,device=lamp-017 latitude=20.99,longitude=106.28,state=3.0
     gateway,commune=gateway,device=- received=1520.0,kept=1500.0,refused=18.0,repeated=2.0,holds=1.0
     gateway_store,commune=gateway,device=influx waiting=12.0,oldest_waiting_seconds=1.5
-    ledger_hour,commune=10642,device=lamp-017 received=12.0,kept=12.0,refused=0.0,repeated=0.0
+    ledger_hour,commune=10642,device=lamp-017 received=12.0,kept=12.0,refused=0.0,repeated=0.0,missing=1.0
     lighting_day,commune=10642,device=- energy=71.0,saved_energy=97.0
 """
 
@@ -32,11 +32,11 @@ class Table(StrEnum):
     DEVICE = Measurement.DEVICE.value
     """State and position of a device, among what it says of itself."""
     GATEWAY = "gateway"
-    """The ledger and the parts of a gateway; ``device`` is ``-``."""
+    """The ledger and the parts of a gateway; ``commune`` is ``gateway``, ``device`` is ``-``."""
     GATEWAY_STORE = "gateway_store"
     """The lines of one store; ``device`` is the store's name."""
     LEDGER_HOUR = f"ledger_{Width.HOUR.value}"
-    """Uplinks of a device by hour of receipt; the time is the start of the hour."""
+    """Uplinks of a device by hour of receipt; the time is its start. The commune of unknown senders is ``gateway``."""
     LIGHTING_DAY = f"lighting_{Width.DAY.value}"
     """What a commune's lighting saved in a day; ``device`` is ``-``, the time is the start of the day in Viet Nam."""
 
@@ -52,9 +52,9 @@ class Condition(IntEnum):
     OFFLINE = 3
     """It said so itself, or its last will did."""
     SILENT = 4
-    """Nothing for three intervals, 15 minutes at least."""
+    """Nothing for so long that an alert of silence begins."""
     WARNING = 5
-    """An alert of this severity fires at it."""
+    """An alert of this severity fires at it, other than of silence."""
     CRITICAL = 6
 
 
@@ -89,7 +89,10 @@ class PartState(IntEnum):
 
 
 class GatewayState(NamedTuple):
-    """Fields of ``gateway``, besides ``refused_count`` of every reason. Counts rise since the journal began."""
+    """Fields of ``gateway``, besides ``refused_count`` of every reason. Counts rise since the journal began.
+
+    What a replay has taken moves from refused to kept; by reason it stays counted as it was at first.
+    """
 
     received: float
     kept: float
@@ -99,11 +102,13 @@ class GatewayState(NamedTuple):
     holds: float
     """1 while the ledger's sums hold."""
     lost_at_broker: float
-    overload_lost: float
     late: float
+    """Readings, since the gateway's start."""
     broker: float
     """``PartState``."""
     journal: float
+    """``PartState``."""
+    clock: float
     """``PartState``."""
     journal_used_bytes: float
     journal_max_bytes: float
@@ -138,6 +143,8 @@ class LedgerHour(NamedTuple):
     kept: float
     refused: float
     repeated: float
+    missing: float
+    """Sent and never arrived, by the device's own numbers."""
 
 
 StoredFields = DeviceState | LightingDay | GatewayState | StoreState | LedgerHour
@@ -146,8 +153,8 @@ StoredFields = DeviceState | LightingDay | GatewayState | StoreState | LedgerHou
 def fields(entry: StoredFields, more: Mapping[str, float] | None = None) -> str:
     """The fields of a line: every number as a float, what is not known left out.
 
-    >>> fields(LedgerHour(received=12.0, kept=10.0, refused=1.0, repeated=1.0))
-    'received=12.0,kept=10.0,refused=1.0,repeated=1.0'
+    >>> fields(LedgerHour(received=12.0, kept=10.0, refused=1.0, repeated=1.0, missing=0.0))
+    'received=12.0,kept=10.0,refused=1.0,repeated=1.0,missing=0.0'
     """
     every = [*entry._asdict().items(), *(more or {}).items()]
     return ",".join(f"{name}={float(value)!r}" for name, value in every if value is not None)

@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.registry import Registry
-from devices.standards import shipped
+from devices.standards import load, shipped
 from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
 from gateway.analytics.worker import AnalyticsWorker
 from gateway.api.parts import ApiParts, PartHealth, RequestError
@@ -34,6 +34,7 @@ from gateway.northbound.embedded import Embedded
 from gateway.northbound.influxdb import InfluxDB
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.northbound.retention import Pruner, Retention
+from gateway.self_report import SelfReport
 from gateway.settings import Settings, StorePlace
 from gateway.southbound.mqtt import MqttEdge
 
@@ -49,18 +50,32 @@ ALARM_SECONDS = 86400
 class App:
     """Everything that runs, wired top to bottom; ``start`` and ``stop`` once each."""
 
-    def __init__(self, settings: Settings, *, with_broker: bool = True, with_api: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        with_broker: bool = True,
+        with_api: bool = True,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
         """Read the fleet, open the journal, mend the state. No connection is opened.
 
+        Args:
+            settings: everything that is set.
+            with_broker: listen to devices; without it, only to files.
+            with_api: answer on the network.
+            now: nanoseconds UTC.
+
         Raises:
-            FleetError, ProfileError, JournalError: wrong settings; one readable line.
+            FleetError, ProfileError, StandardsError, JournalError: wrong settings; one readable line.
         """
-        self.settings = settings
+        self.settings, self._now = settings, now
         self._lost, self._lost_at = 0, 0.0
+        self.standards = load(settings.gateway.standards) if settings.gateway.standards else shipped()
         self.registry = self._read_fleet()
         data = settings.gateway.data_dir
         self.stores: dict[str, Store] = {place.name: make_store(settings, place) for place in settings.store}
-        self.journal = Journal(data / "journal.db", list(self.stores), _bounds(settings))
+        self.journal = Journal(data / "journal.db", list(self.stores), _bounds(settings), now)
         limits = Limits(settings.gateway.max_payload_bytes, settings.gateway.accept_simulated)
         self.pipeline = Pipeline(self.registry, State(self.registry), self.journal.senders, limits)
         self.saver = Saver(data / "state.bin")
@@ -80,9 +95,12 @@ class App:
             self._write_lines,
             self._oldest_waiting,
             self._heard_since,
+            lambda: self.pipeline.state,
             data / "analytics.bin",
+            now,
             hears=self._hears,
             failing=self._failing,
+            standards=self.standards,
         )
         self.line.on_judged, self.line.on_again = self.analytics.take, self.analytics.judged_again
         self.intake = Intake(self.line)
@@ -104,7 +122,9 @@ class App:
             ]
         )
         self.records = Records(self.journal.path, self.journal.totals, self.journal.ledger.unfolded)
-        self.api = ApiServer(self._api_parts()) if with_api else None
+        parts = self._api_parts()
+        self.analytics.on_turn = SelfReport(parts, self.records, self.line, self._write_lines).turn
+        self.api = ApiServer(parts) if with_api else None
 
     def _read_fleet(self) -> Registry:
         settings = self.settings
@@ -117,9 +137,9 @@ class App:
             self.settings.broker, filters, self.journal, lambda lost: self.journal.count("lost_at_broker", lost)
         )
 
-    def _write_lines(self, lines: Sequence[str]) -> None:
-        body = ("\n".join(lines) + "\n").encode()
-        self.line.submit(lambda: self.line.commit(Batch(0, body, len(lines), (), (), ()))).result()
+    def _write_lines(self, lines: Sequence[str], notes: Mapping[str, str] | None = None) -> None:
+        body = "".join(f"{line}\n" for line in lines).encode()
+        self.line.submit(lambda: self.line.commit(Batch(0, body, len(lines), (), (), ()), notes)).result()
 
     def _oldest_waiting(self) -> int:
         return next((store.oldest_waiting_at for store in self.records.lines().stores), 0)
@@ -141,7 +161,7 @@ class App:
         ]
 
     def _api_parts(self) -> ApiParts:
-        names = {place.code: place.name for place in shipped().communes.communes}
+        names = {place.code: place.name for place in self.standards.communes.communes}
         return ApiParts(
             settings=self.settings.api,
             version=version(DISTRIBUTION),
@@ -157,6 +177,7 @@ class App:
             redecoder=self.redecoder,
             alerts=lambda: self.analytics.standing,
             ask_alerts=self.analytics.ask,
+            now=self._now,
             pending=lambda since, limit: pending(self.journal.path, self.pipeline.registry, since, limit),
         )
 

@@ -11,7 +11,7 @@ import typer
 
 from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
-from devices.standards import shipped
+from devices.standards import load
 from gateway import app as gateway_app
 from gateway import logs
 from gateway.analytics import commands as index_commands
@@ -60,7 +60,7 @@ def check(config: Config = CONFIG) -> None:
         f"settings   {config}: {len(settings.store)} store(s), {len(settings.sources()) + 1} source(s) of topics"
     )
     profiles = shipped_profiles()
-    shipped()
+    load(settings.gateway.standards)
     typer.echo(f"profiles   {len(profiles)} device profiles")
     fleet = open_fleet(settings.gateway.fleet, profiles.values(), settings.sources())
     simulated = sum(fleet.is_simulated(device) for device in range(len(fleet)))

@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from devices.fleet_csv import FleetError
 from devices.fleet_store import open_fleet
 from devices.profile import ProfileError, shipped_profiles
+from devices.standards import StandardsError, load
 from gateway.app import make_store
 from gateway.clock import clock_state
 from gateway.settings import Broker, Settings, is_loopback
@@ -50,6 +51,7 @@ def examine(settings: Settings, mosquitto_conf: Path | None = None) -> Iterator[
         mosquitto_conf: the broker's file, where it is on this machine.
     """
     yield from _fleet(settings)
+    yield from _standards(settings)
     yield _clock()
     yield from _data_folder(settings)
     yield _api(settings)
@@ -87,6 +89,16 @@ def _fleet(settings: Settings) -> Iterator[Finding]:
         yield Finding("fleet", simulated < len(fleet), f"{path}: {text}")
         return
     yield Finding("fleet", True, f"{path}: {len(fleet)} devices in {len(fleet.communes.texts)} commune(s)")
+
+
+def _standards(settings: Settings) -> Iterator[Finding]:
+    folder = settings.gateway.standards
+    if folder is not None:
+        try:
+            load(folder)
+            yield Finding("standards", True, f"{folder}: own tables in place of shipped ones")
+        except StandardsError as error:
+            yield Finding("standards", False, str(error))
 
 
 def _clock() -> Finding:

@@ -99,6 +99,9 @@ class Gateway(_Part):
     sources: tuple[str, ...] = ()
     """Vendor topics to take in besides our own `village/+/+/...`, by name: `tasmota`, `zigbee2mqtt` and so on;
     a wrong name is answered with the list. Any other topic belongs in a [[source]]."""
+    standards: Annotated[Path | None, Field(examples=["standards"])] = None
+    """Folder of your own tables, each in place of the shipped one of the same name: `lighting.toml` with your schedules
+    and with the lamps of before, against which savings are counted; `alerts.toml` with your thresholds."""
     accept_simulated: bool = False
     """Keep what simulated devices say. Only for demonstrations: production refuses it as `simulated`."""
     max_payload_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 65536

@@ -170,7 +170,7 @@ class Village:
             lines_kept=totals["kept"],
             holds=1.0,
             lost_at_broker=0.0,
-            overload_lost=0.0,
+            clock=PartState.OK,
             late=0.0,
             broker=PartState.OK,
             journal=PartState.OK,
@@ -200,7 +200,8 @@ class Village:
 
     def _ledger(self) -> Iterator[str]:
         for (device, hour), counts in self.outcomes.items():
-            entry = LedgerHour(counts.total(), *(counts[outcome] for outcome in Outcome))
+            kept, refused, repeated = (counts[outcome] for outcome in Outcome)
+            entry = LedgerHour(counts.total(), kept, refused, repeated, missing=0.0)
             yield f"{Table.LEDGER_HOUR},commune={COMMUNE},device={device} {fields(entry)} {int(hour * HOUR) * NS}"
 
     def _lighting(self) -> Iterator[str]:

@@ -30,12 +30,12 @@ from gateway.analytics.alert_book import AlertBook
 from gateway.analytics.alerts import Alerts
 from gateway.analytics.columns import FleetTables
 from gateway.analytics.worker import Standing
-from gateway.api.glance import DeviceState, glance
 from gateway.api.live import MAX_WAITING, Listener, LiveFeed
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.series import DAY, MAX_SPAN, SECOND, bucket_seconds
 from gateway.api.server import ApiServer, create_app
 from gateway.line import redecode, replay
+from gateway.line.glance import DeviceState, glance
 from gateway.line.ledger import Totals
 from gateway.line.pending import Guess, Pending
 from gateway.line.pipeline import Tally

@@ -70,6 +70,13 @@ class SilenceWatch:
         """The same gateway with another fleet: it has been listening as long as before."""
         self._since, self._deaf = before._since, before._deaf
 
+    def silent(self) -> Bools:
+        """Devices whose silence is an alert."""
+        found = np.zeros(self._tables.count, np.bool_)
+        for flags in self._silent.values():
+            found |= flags
+        return found
+
     def judge(self, now: int, live_since: Integers) -> None:
         """Begin and end alerts of silent devices and communes."""
         silent_for, unheard_for = self.silent_for(now, live_since), self.unheard_for(now, live_since)

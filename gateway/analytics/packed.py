@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,9 @@ class Match(NamedTuple):
     series_there: Integers
 
 
+@lru_cache(maxsize=1)
 def signature(tables: FleetTables) -> bytes:
-    """Names and profiles of a fleet, compressed."""
+    """Names and profiles of a fleet, compressed; kept for the fleet in use, which every snapshot asks for."""
     profiles = tables.registry.profiles
     ids = [f"{profile.id} {len(profile.properties)}" for profile in profiles]
     lines = (

@@ -1,5 +1,6 @@
 """The analytics room as the line sees it: committed readings in; alerts, roll-ups, indices out; state saved whole."""
 
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,11 +13,13 @@ from gateway.analytics.alert_book import AlertChange
 from gateway.analytics.alert_texts import change_line, count_lines
 from gateway.analytics.alerts import Alerts
 from gateway.analytics.columns import Buffer, Columns, FleetTables
+from gateway.analytics.device_states import DeviceStates
 from gateway.analytics.indices import Indices
 from gateway.analytics.lighting_days import LightingDays
-from gateway.analytics.packed import from_parts, to_parts
+from gateway.analytics.packed import dump, from_parts, load, match, signature, to_parts
 from gateway.analytics.rollup_parts import Closed, RollupSource
 from gateway.analytics.rollups import Rollups
+from gateway.line.state import State
 from gateway.model import Reading
 
 COUNT_EVERY = 60_000_000_000
@@ -27,7 +30,7 @@ class Written(NamedTuple):
     """Finished line protocol, without newlines."""
 
     raw: list[str]
-    """Measurements ``index``, ``alert`` and ``lighting_day``."""
+    """Measurements ``index``, ``alert``, ``device`` and ``lighting_day``."""
     rollup: list[str]
     """Roll-ups, for their own database."""
 
@@ -44,6 +47,7 @@ class Analytics:
         streets = self.alerts.streets
         self.lighting = LightingDays(self.tables, streets.fleet, standards.lighting, standards.energy)
         self.rollups = Rollups(self.tables, streets.working, self._closed)
+        self.states = DeviceStates(self.tables)
         self._news, self._old = Buffer(self._take), Buffer(self.rollups.take)
         self._lines: list[str] = []
         self._counted_at = 0
@@ -96,6 +100,17 @@ class Analytics:
             self._lines += count_lines(self.alerts.book.current(), communes, now)
         return changes
 
+    def tell_states(self, state: State, now: int) -> None:
+        """Write how devices are, where that is due; as often as ``tick``.
+
+        Args:
+            state: what the line knows of the devices; of another fleet than the room's, it is left for the next time.
+            now: [ns UTC]
+        """
+        if state.registry is self.tables.registry and self.states.is_due(now):
+            silent, alerts = self.alerts.silence.silent(), self.alerts.book.current()
+            self._lines += self.states.lines(state, silent, alerts, now)
+
     def written(self, now: int) -> Written:
         """Lines to be committed to the journal, at most some thousands; ask again while there are any."""
         lines, self._lines = self._lines, []
@@ -120,6 +135,7 @@ class Analytics:
         self._news.flush()
         self._old.flush()
         parts = {"indices": self.indices.snapshot(), "lighting": self.lighting.snapshot()}
+        parts |= {"states.fleet": signature(self.tables), **dump(self.states.columns())}
         parts |= {f"alerts.{number}": part for number, part in enumerate(self.alerts.snapshot())}
         if rollups:
             parts |= {f"rollups.{number}": part for number, part in enumerate(rollup_state.snapshot(self.rollups))}
@@ -143,6 +159,8 @@ class Analytics:
             good = good and room.alerts.restore(alerts)
             good = good and (not sums or rollup_state.restore(room.rollups, sums))
             good = good and ("to_mend" not in saved or rollup_state.take_to_mend(room.rollups, saved["to_mend"]))
-        except (ValueError, KeyError):
+            shared = match(saved["states.fleet"], room.tables)
+            load(room.states.columns(), saved, shared.devices_here, shared.devices_there)
+        except (ValueError, KeyError, IndexError, zlib.error):
             good = False
         return room if good else cls(registry, now, standards)

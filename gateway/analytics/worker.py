@@ -16,12 +16,13 @@ import structlog
 
 from devices.alert_rules import SensorTexts
 from devices.registry import Registry
+from devices.standards import Standards
 from gateway.analytics.alert_book import AlertBook, AlertChange, Silence
 from gateway.analytics.columns import PROPERTY_NUMBER, Columns
 from gateway.analytics.room import Analytics
 from gateway.analytics.store_source import StoreSource
 from gateway.analytics.windows import HOUR, day_start
-from gateway.line.state import Saver, read_parts
+from gateway.line.state import Saver, State, read_parts
 from gateway.model import Judged, Store, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -82,11 +83,13 @@ class AnalyticsWorker:
         write: WriteLines,
         oldest_waiting: Callable[[], int],
         heard_since: Callable[[int], Sequence[int]],
+        state: Callable[[], State],
         path: Path,
         now: Callable[[], int] = time.time_ns,
         *,
         hears: Callable[[], bool] = lambda: True,
         failing: Callable[[], Collection[str]] = tuple,
+        standards: Standards | None = None,
     ) -> None:
         """Resume from the snapshot at ``path``, if there is one.
 
@@ -96,16 +99,18 @@ class AnalyticsWorker:
             write: how lines get into the journal.
             oldest_waiting: when the oldest line that ``store`` does not have yet was committed [ns UTC]; 0: none waits.
             heard_since: devices that were heard after a moment [ns UTC].
+            state: what the line knows now; another one after a change of the fleet.
             path: of the snapshot.
             now: nanoseconds UTC.
             hears: whether devices can be heard at all at this moment. While they cannot, none of them is silent.
             failing: parts of the gateway itself that fail.
+            standards: tables to judge by; the shipped ones if None.
         """
-        self._hears, self._failing = hears, failing
+        self._hears, self._failing, self._standards = hears, failing, standards
         self._store, self._write, self._oldest_waiting, self._now = store, write, oldest_waiting, now
         self._saver = Saver(path)
         self._queue: SimpleQueue[Sequence[Judged] | Mark | Registry] = SimpleQueue()
-        self._heard_since = heard_since
+        self._heard_since, self._state = heard_since, state
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analytics")
         self._room = self._resume(registry, path, heard_since)
@@ -116,6 +121,8 @@ class AnalyticsWorker:
         self._skipped_since = 0
         self.failed: BaseException | None = None
         """What ended the thread, if it was not ``stop``: a bug; the line goes on without it."""
+        self.on_turn: Callable[[int], None] | None = None
+        """Is called in this thread every second or so with the time [ns UTC], and may write lines of its own."""
 
     def _resume(self, registry: Registry, path: Path, heard_since: Callable[[int], Sequence[int]]) -> Analytics:
         now = self._now()
@@ -123,8 +130,8 @@ class AnalyticsWorker:
             header, *parts = read_parts(path)
             saved_at, whole = (int(word) for word in header.split())
         except (OSError, ValueError, struct.error, zlib.error):
-            return Analytics(registry, now)
-        room = Analytics.resumed(registry, now, parts)
+            return Analytics(registry, now, self._standards)
+        room = Analytics.resumed(registry, now, parts, self._standards)
         # What the snapshot does not hold is read back from the store: what was said after it, and after a crash the
         # sums of the day, which only the snapshot of an orderly stop has.
         since = saved_at if whole else day_start((saved_at // HOUR + 7) // 24)
@@ -199,7 +206,7 @@ class AnalyticsWorker:
         fleet = self._observe()
         if fleet is not None:
             before = self._room
-            self._room = Analytics.resumed(fleet, self._now(), before.snapshot())
+            self._room = Analytics.resumed(fleet, self._now(), before.snapshot(), self._standards)
             self._room.alerts.silence.go_on_from(before.alerts.silence)
         now = self._now()
         if self._hears():
@@ -211,8 +218,11 @@ class AnalyticsWorker:
             self._room.alerts.take_health(self._failing(), now)
         asked = self._do_tasks()
         changes = self._room.tick(now)
+        self._room.tell_states(self._state(), now)
         self.standing = self._stand(self.standing, now, changed=bool(asked or changes))
         self._write_out(now)
+        if self.on_turn is not None:
+            self.on_turn(now)
         if time.monotonic() >= self._next_mend:
             self._next_mend = time.monotonic() + MEND_SECONDS
             self._mend(now)

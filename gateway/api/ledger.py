@@ -8,7 +8,6 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from devices.observation import Reason
 from devices.quality import Clock
-from gateway.api.glance import glance
 from gateway.api.parts import ApiParts, PartHealth, Parts
 from gateway.api.schemas import (
     Health,
@@ -25,6 +24,7 @@ from gateway.api.schemas import (
     StoreLines,
     time_text,
 )
+from gateway.line.glance import glance
 from gateway.line.records import RefusedRow, StoreTotals
 from gateway.metrics import Exposition, Measure
 

@@ -17,10 +17,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.alerts import live_event
-from gateway.api.glance import Glance, column, glance
 from gateway.api.ledger import status_of
 from gateway.api.parts import ApiParts
 from gateway.api.schemas import time_text
+from gateway.line.glance import Glance, column, glance
 from gateway.line.state import State
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from devices.registry import Registry
 from devices.vocabulary import VOCABULARY, Measurement
-from gateway.api.glance import STATES, DeviceState, Glance, column, glance
 from gateway.api.parts import Parts
 from gateway.api.schemas import (
     CalibrationInfo,
@@ -26,6 +25,7 @@ from gateway.api.schemas import (
     VocabularyEntry,
     time_text,
 )
+from gateway.line.glance import STATES, DeviceState, Glance, column, glance
 from gateway.line.state import State
 
 router = APIRouter(tags=["fleet"])

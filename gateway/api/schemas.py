@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from devices.observation import Reason
 from devices.profile import Powered
-from gateway.api.glance import DeviceState
+from gateway.line.glance import DeviceState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(2200, 1, 1, tzinfo=UTC)

@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from gateway.line.journal_file import JournalError, Transaction, lock, open_or_set_aside
-from gateway.line.ledger import HOUR, Ledger, Totals, pack_heard, unpack_heard
+from gateway.line.ledger import HOUR, REFUSED_FOR, Ledger, Totals, pack_heard, unpack_heard
 from gateway.line.outbox import Accepted, RowQueue
 from gateway.line.pruning import KEEP_ROWS_SECONDS, USED_BYTES, RowPruner, shrink_raw, shrink_refused
 from gateway.line.raw_uplinks import write_raw, write_refused
@@ -69,6 +70,7 @@ class Journal:
         self._folded_through = self._counter("folded_through")
         self._totals = self._load_totals()
         self._unwritten = Unwritten()
+        self._changed_hours: set[int] = set()
         self._pruner = RowPruner()
         self._next_fold = time.monotonic() + FOLD_SECONDS
         self._next_prune = time.monotonic() + PRUNE_SECONDS
@@ -158,6 +160,8 @@ class Journal:
                     self._hand_out(database, row, batch.line_count)
                 if batch.refused:
                     add_to(database, "refused_bytes", write_refused(database, batch.refused))
+                    for reason, count in Counter(entry.reason for entry in batch.refused).items():
+                        add_to(database, REFUSED_FOR + reason, count)
                 if batch.raw and self.bounds.raw_days and self.bounds.raw_max_bytes:
                     add_to(database, "raw_bytes", write_raw(database, batch.raw))
                 add_to(database, "received", batch.received)
@@ -185,6 +189,7 @@ class Journal:
     def _after_commit(self, row: int, batch: Batch, replayed: Sequence[Replayed]) -> None:
         self.ledger.add(batch.heard)
         self._totals[0] += batch.received
+        self._changed_hours.update(moved.hour for moved in replayed)
         for entry in batch.heard:
             self._totals[_POSITION[entry.outcome]] += 1
         for moved in replayed:
@@ -218,14 +223,14 @@ class Journal:
         prune = force or clock >= self._next_prune
         if not (accepted or fold or prune or self._unwritten.is_urgent):
             return
-        more = False
+        more, folded = False, set[int]()
         with self.ledger.lock if fold else nullcontext():
             try:
                 with Transaction(self._database) as database:
                     self._unwritten.write(database)
                     self._apply(database, accepted, self._now())
                     if fold:
-                        self._fold(database)
+                        folded = self._fold(database)
                     if prune:
                         more = self._prune(database)
             except sqlite3.OperationalError as error:
@@ -233,6 +238,7 @@ class Journal:
                 log.error("journal cannot tidy up", error=str(error))  # noqa: TRY400 - a full disk is no bug
                 return
             if fold:
+                self._changed_hours |= folded
                 self.ledger.clear()
         self.rows.applied(accepted)
         self._unwritten.clear()
@@ -259,17 +265,20 @@ class Journal:
                 ((number, line.row, now, line.line, line.answer) for line in rejected),
             )
 
-    def _fold(self, database: sqlite3.Connection) -> None:
+    def _fold(self, database: sqlite3.Connection) -> set[int]:
+        """Returns the hours whose rows have changed."""
+        counted = self.ledger.unfolded()
         database.executemany(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hour, sender) DO UPDATE SET"
             " kept = kept + excluded.kept, refused = refused + excluded.refused,"
             " repeated = repeated + excluded.repeated, missing = missing + excluded.missing",
-            self.ledger.unfolded(),
+            counted,
         )
         sums = [(value, name) for name, value in zip(_TOTALS[1:], self._totals[1:], strict=True)]
         database.executemany(
             "UPDATE counter SET value = ? WHERE name = ?", [*sums, (self.rows.newest(), "folded_through")]
         )
+        return {entry.hour for entry in counted}
 
     def _prune(self, database: sqlite3.Connection) -> bool:
         """Delete a little of what has left; True if there is more."""
@@ -303,6 +312,11 @@ class Journal:
         """Uplinks by outcome since the journal began."""
         received, kept, refused, repeated = self._totals
         return Totals(received, kept, refused, repeated)
+
+    def take_changed_hours(self) -> set[int]:
+        """Hours since 1970 whose rows in the ledger table have changed since this was last asked."""
+        taken, self._changed_hours = self._changed_hours, set()
+        return taken
 
     def still_refused(self, rows: Sequence[int]) -> set[int]:
         """Those of these refused uplinks that no replay has taken."""

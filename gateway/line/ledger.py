@@ -12,6 +12,8 @@ import numpy as np
 from gateway.model import Heard, Outcome
 
 HOUR = 3_600_000_000_000
+REFUSED_FOR = "refused:"
+"""Before a reason, the name of the counter of uplinks that were refused for it at first."""
 HEARD = struct.Struct("<IBQQHIh")
 """One entry of a batch: sender, flags, received_at, identity, MQTT packet id, sequence, missing. 29 bytes.
 

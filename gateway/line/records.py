@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.line.ledger import HOUR, Ledger, Totals, Unfolded, unpack_heard
+from gateway.line.ledger import HOUR, REFUSED_FOR, Ledger, Totals, Unfolded, unpack_heard
 from gateway.line.pruning import USED_BYTES
 
 
@@ -53,6 +53,19 @@ class DeviceHour(NamedTuple):
     missing: int = 0
     """Sent and never arrived, by the device's own numbers: lost on the radio or on the way. Below 0 where some came in
     a later hour than they were missed in. What arrived and could not be used is ``refused``."""
+
+
+class SenderHour(NamedTuple):
+    """One sender's row of an hour in the ledger table."""
+
+    sender: int
+    """Its number in the journal."""
+    device: str
+    """Name, or ``?<topic root>`` for unknown senders."""
+    kept: int
+    refused: int
+    repeated: int
+    missing: int
 
 
 class RefusedRow(NamedTuple):
@@ -158,6 +171,26 @@ class Records:
             "SELECT reason, count(*) FROM refused WHERE replayed_at IS NULL GROUP BY reason ORDER BY reason"
         )
         return {str(reason): _int(count) for reason, count in rows}
+
+    def refused_for(self) -> dict[str, int]:
+        """Uplinks refused at first since the journal began, by reason; never falls."""
+        rows = self._ask("SELECT name, value FROM counter WHERE name GLOB ?", f"{REFUSED_FOR}*")
+        return {str(name).removeprefix(REFUSED_FOR): _int(count) for name, count in rows}
+
+    def folded_hour(self, hour: int, after: int, limit: int) -> list[SenderHour]:
+        """What the ledger table has of one hour, page by page; what is in memory still is not in it.
+
+        Args:
+            hour: since 1970 UTC.
+            after: the last sender's number of the page before; 0 to begin.
+            limit: rows of a page.
+        """
+        rows = self._ask(
+            "SELECT sender, name, kept, refused, repeated, missing FROM ledger JOIN sender ON sender.id = ledger.sender"
+            " WHERE hour = ? AND sender > ? ORDER BY sender LIMIT ?",
+            hour, after, limit,
+        )  # fmt: skip
+        return [SenderHour(_int(sender), str(name), *map(_int, counts)) for sender, name, *counts in rows]
 
     def by_device(self, since: int, until: int, device: str | None, limit: int) -> list[DeviceHour]:
         """The ledger by hour of receipt and device, newest hour first.

@@ -3,11 +3,12 @@
 import sqlite3
 
 INSERT_NOTE = "INSERT OR REPLACE INTO note VALUES (?, ?)"
+_ADD = "INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 
 
 def add_to(database: sqlite3.Connection, counter: str, delta: int) -> None:
-    """Add to a counter of the journal."""
-    database.execute("UPDATE counter SET value = value + ? WHERE name = ?", (delta, counter))
+    """Add to a counter of the journal; it begins at 0."""
+    database.execute(_ADD, (counter, delta))
 
 
 class Unwritten:

@@ -71,14 +71,14 @@ def glance(state: State, now: int) -> Glance:
         seen == 0,
         column(state.status) == OFFLINE,
         seen < now - patience,
-        _worst_quality(state) >= Quality.SUSPECT,
+        worst_quality(state) >= Quality.SUSPECT,
     ]
     codes = np.select(conditions, [np.uint8(number) for number in range(4)], np.uint8(4))
     return Glance(registry, codes, seen)
 
 
-def _worst_quality(state: State) -> NDArray[np.uint8]:
-    """By device; 0 where no property has a value."""
+def worst_quality(state: State) -> NDArray[np.uint8]:
+    """Of the latest values, by device; 0 where no property has a value."""
     registry = state.registry
     first = column(registry.first_series).astype(np.intp)
     worst = np.zeros(len(registry), np.uint8)
