@@ -49,13 +49,14 @@ class Condition(IntEnum):
     """Its latest values are doubtful."""
     NEVER = 2
     """No uplink yet."""
-    OFFLINE = 3
-    """It said so itself, or its last will did."""
-    SILENT = 4
-    """Nothing for so long that an alert of silence begins."""
-    WARNING = 5
+    WARNING = 3
     """An alert of this severity fires at it, other than of silence."""
+    OFFLINE = 4
+    """It said so itself, or its last will did."""
+    SILENT = 5
+    """Nothing for so long that an alert of silence begins: what else fires at it may be long over."""
     CRITICAL = 6
+    """An alert of this severity fires at it, other than of silence."""
 
 
 class DeviceState(NamedTuple):

@@ -1,6 +1,7 @@
 """Every query of every dashboard and alert rule on a real InfluxDB with a simulated week, and the numbers it gives."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,8 @@ from dashboards.scales import commune_names
 from devices.alert_rules import Severity
 from devices.index_names import POLLUTANTS
 from devices.observation import Reason
+from devices.standards import shipped
+from devices.storage import Condition
 from gateway.analytics.vn_aqi import LEAD_HOURS, VnAqi
 from gateway.model import Outcome
 from tests.dashboards_village import BROKEN_LAMP, COMMUNE, DATABASES, NS, Village, day_start
@@ -42,12 +45,13 @@ LONG = "now-100d"
 DEVICES = ("lamp-017", "cabinet-3", "water-1", "water-3", "air-1", "tap-1", BROKEN_LAMP)
 """Of every kind, and those with troubles."""
 NS_PER_HOUR = 3600 * NS
+READINGS = DATABASES[Source.READINGS]
 
 
 @pytest.fixture(scope="module")
-def village(influxdb1_server: Server) -> Village:
+def village(influxdb1_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Village:
     """Filled once; every test only asks."""
-    village = Village(influxdb1_server)
+    village = Village(influxdb1_server, tmp_path_factory.mktemp("village"))
     village.fill()
     return village
 
@@ -149,6 +153,10 @@ def test_every_alert_rule_is_answered(rule: alerting.Rule, village: Village, inf
     assert has_data(seen)
     if not rule.above:
         assert sum(row[1] for series in seen for row in series.values) >= rule.limit
+        # Ten minutes after its last word there is no answer, which this rule takes for an alarm.
+        later = now_of(village) + alerting.LOOK_BACK * 1000
+        assert ask(influxdb1_server, rule.query.replace("now()", f"{later}ms"), DATABASES[Source.READINGS]) == []
+        assert rule.no_data == "Alerting"
         return
     newest = {series.tags["commune"]: series.values[-1][1] for series in seen}
     domain, severity = rule.labels["domain"], Severity(rule.labels["severity"])
@@ -214,6 +222,33 @@ def test_stat_energy_is_what_the_cabinets_counted_yesterday(village: Village, sh
         expected += after - before
     assert expected > 5
     assert shown("vi/lighting.json", panel)[0].values[-1][1] == pytest.approx(expected, rel=1e-9)
+
+
+def test_stat_of_savings_is_the_baseline_less_what_was_metered(village: Village, shown: Shown) -> None:
+    """Lamps of 170 W each through the whole night; the CO2 is the saved energy's."""
+    found = {}
+    for field in ("saved_energy", "saved_co2"):
+        panel = panel_of("vi/lighting.json", "stat", f'"{field}"')
+        found[field] = only_value(shown("vi/lighting.json", panel))
+    metered = panel_of("vi/lighting.json", "stat", "energy_increase")
+    used = shown("vi/lighting.json", metered)[0].values[-1][1]
+    lamps = sum(row.device.startswith("lamp") for row in village.rows)
+    night = (found["saved_energy"] + used) / (lamps * 0.170)
+    assert 10.5 < night < 10.9  # eleven hours of August less what the schedule leaves out at dusk and dawn
+    energy = shipped().energy
+    _, factor = energy.emission.factor(energy.emission.default_year)
+    assert found["saved_co2"] == pytest.approx(found["saved_energy"] * factor)
+
+
+def test_stat_and_table_of_the_gateway_are_the_ledgers_sums(village: Village, influxdb1_server: Server) -> None:
+    """Everything the simulator sent in these weeks, and what the one store has taken."""
+    sums = ask(influxdb1_server, 'SELECT last("received") AS "r", last("kept") AS "k" FROM "gateway"', READINGS)
+    outcomes = sum(village.outcomes.values(), Counter[Outcome]())
+    assert sums[0].values[0][1:] == [outcomes.total(), outcomes[Outcome.KEPT]]
+    answered = ask(
+        influxdb1_server, 'SELECT last("state") AS "s", last("rejected") AS "r" FROM "gateway_store"', READINGS
+    )
+    assert answered[0].values[0][1:] == [0, 0]
 
 
 def test_stat_of_alerts_counts_causes_once(village: Village, shown: Shown) -> None:
@@ -354,7 +389,8 @@ def test_map_shows_every_device_where_it_stands(village: Village, shown: Shown) 
     assert {row.device: (row.latitude, row.longitude) for row in village.rows} == {
         device: (row["latitude"], row["longitude"]) for device, row in seen.items()
     }
-    assert (seen["water-3"]["state"], seen["lamp-011"]["state"]) == (4, 0)
+    states = [seen[device]["state"] for device in ("water-3", "lamp-011", "lamp-017", "cabinet-3")]
+    assert states == [Condition.SILENT, Condition.OK, Condition.WARNING, Condition.CRITICAL]
 
 
 def test_map_of_communes_is_joined_from_alerts_roll_ups_and_positions(village: Village, shown: Shown) -> None:
@@ -364,7 +400,8 @@ def test_map_of_communes_is_joined_from_alerts_roll_ups_and_positions(village: V
     assert [{series.tags["commune"] for series in part} for part in parts] == [{COMMUNE}] * 3
     values = [dict(zip(part[0].columns, part[0].values[0], strict=True)) for part in parts]
     rows = [row for row in village.rows if row.latitude is not None]
-    assert values[2]["latitude"] == pytest.approx(sum(row.latitude or 0.0 for row in rows) / len(rows))
+    # Of every line of three hours: a device whose state changed counts twice, which moves the dot by some metres.
+    assert values[2]["latitude"] == pytest.approx(sum(row.latitude or 0.0 for row in rows) / len(rows), abs=0.001)
     assert (values[1]["expected"], values[0]["critical"]) == (len(village.rows), 1)
 
 
