@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +40,7 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     received_at: datetime
-    topic: Annotated[str, Field(min_length=1, max_length=65535)]
+    topic: Annotated[str, Field(pattern=r"^[^+#\x00]+$", max_length=65535)]
     qos: Annotated[int, Field(ge=0, le=2)] = 0
     retained: bool = False
     text: str | None = None
@@ -87,7 +88,7 @@ def bounded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     raise RecordingError(f"{path}: line {number}: longer than {LONGEST_LINE} bytes")
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -3,24 +3,29 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 from devices.codecs import times
-from devices.fleet_row import DEFAULT_ZONE
+from devices.fleet_row import DEFAULT_ZONE, DEVICE_ID
 from devices.topics import UP, own_topic
 from devices.units import conversion
 from devices.vocabulary import VOCABULARY
 from simulators.publisher import Note, Publisher
 from simulators.recording import RecordingError, Step, bounded_lines, read_line
 
+if TYPE_CHECKING:
+    import _csv
+
 MOST_WAITING = 20_000
 """Messages that may wait for the broker."""
 _TIMES = ("observed_at", "time")
 _HEADER = frozenset({*_TIMES, "device", "commune", "seq"})
+_NAME = re.compile(DEVICE_ID)
 _ZONE = ZoneInfo(DEFAULT_ZONE)
 
 
@@ -48,7 +53,7 @@ def read_steps(path: Path, owner: Owner) -> Iterator[Step]:
         where = f"{path}: line {number}"
         try:
             found = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordingError(f"{where}: not JSON: {error}") from error
         if not isinstance(found, dict):
             raise RecordingError(f"{where}: not a JSON object")
@@ -58,11 +63,14 @@ def read_steps(path: Path, owner: Owner) -> Iterator[Step]:
 def _read_csv(path: Path, owner: Owner) -> Iterator[Step]:
     numbered = bounded_lines(path)
     rows = csv.reader(line.decode("utf-8-sig", errors="replace") for _, line in numbered)
-    heading = [name.strip() for name in next(rows, [])]
+    _, heading = next(_rows(path, rows), (0, []))
+    heading = [name.strip() for name in heading]
     if not any(name in heading for name in _TIMES):
         raise RecordingError(f"{path}: line 1: the heading has neither time nor observed_at")
-    for row in rows:
-        where = f"{path}: line {rows.line_num}"
+    if len(set(heading)) != len(heading):
+        raise RecordingError(f"{path}: line 1: the heading names a column twice")
+    for number, row in _rows(path, rows):
+        where = f"{path}: line {number}"
         if len(row) != len(heading):
             raise RecordingError(f"{where}: has {len(row)} cells, the heading has {len(heading)}")
         cells: dict[str, object] = {}
@@ -71,6 +79,14 @@ def _read_csv(path: Path, owner: Owner) -> Iterator[Step]:
                 cells[name] = cell.strip() if name in _HEADER else _number(where, name, cell)
         if set(cells) - _HEADER:
             yield _record(where, cells, owner)
+
+
+def _rows(path: Path, rows: "_csv.Reader") -> Iterator[tuple[int, list[str]]]:
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise RecordingError(f"{path}: line {rows.line_num}: not CSV: {error}") from error
 
 
 def _number(where: str, name: str, cell: str) -> float:
@@ -98,10 +114,13 @@ def _record(where: str, found: dict[str, object], owner: Owner) -> Step:
     device, commune = str(found.get("device") or owner.device), str(found.get("commune") or owner.commune)
     if not device or not commune:
         raise RecordingError(f"{where}: whose values are these? give --commune and --device")
+    for what, name in (("device", device), ("commune", commune)):
+        if not _NAME.fullmatch(name):
+            raise RecordingError(f"{where}: {what}: {name[:60]!r} is no name; letters, digits and . _ : - are")
     nanoseconds = round(at.timestamp() * 1e6) * 1000
     body: dict[str, object] = {"observed_at": times.text(nanoseconds)}
     if "seq" in found:
-        body["seq"] = int(str(found["seq"]))
+        body["seq"] = _sequence(where, found["seq"])
     for name, value in found.items():
         if name not in _HEADER:
             property_name, written = _value(where, name, value)
@@ -110,18 +129,35 @@ def _record(where: str, found: dict[str, object], owner: Owner) -> Step:
     return Step(at.timestamp(), Note(own_topic(commune, device, UP), payload))
 
 
+def _sequence(where: str, written: object) -> int:
+    text = str(written)
+    if isinstance(written, bool) or not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise RecordingError(f"{where}: seq: {text[:40]!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _finite(where: str, name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RecordingError(f"{where}: {name}: {str(value)[:40]!r} is not a finite number")
+    return value
+
+
 def _value(where: str, name: str, value: object) -> tuple[str, object]:
     """A property's name and what stands behind it: a number, or a number with its unit."""
     plain, _, unit = name.partition(" ")
     if plain not in VOCABULARY:
         raise RecordingError(f"{where}: {plain[:60]!r} is not in the vocabulary; see `village devices`")
+    if not unit and isinstance(value, dict):
+        pair = cast("dict[str, object]", value)
+        value, unit = pair.get("value"), str(pair.get("unit", ""))
+    number = _finite(where, plain, value)
     if not unit:
-        return plain, value
+        return plain, number
     code = unit.strip()[1:-1] if unit.strip().startswith("[") and unit.strip().endswith("]") else unit.strip()
     if conversion(plain, code) is None:
         canonical = VOCABULARY[plain].unit
         raise RecordingError(f"{where}: {name}: {code!r} cannot express it; its canonical unit is {canonical}")
-    return plain, {"value": value, "unit": code}
+    return plain, {"value": number, "unit": code}
 
 
 class Played(NamedTuple):

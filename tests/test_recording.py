@@ -67,7 +67,17 @@ def test_a_message_written_is_the_message_read(payload: bytes, topic: str, at: i
         ('{"topic": "a", "text": "x"}', "received_at: Field required"),
         ('{"topic": "", "received_at": "2026-08-01T00:00:00Z", "text": "x"}', "topic"),
         ('{"topic": "a", "received_at": "2026-08-01T00:00:00Z", "text": "x", "size": 3}', "size"),
+        ('{"topic": "a/#", "received_at": "2026-08-01T00:00:00Z", "text": "x"}', "topic"),
         ('{"ph": 7.1}', "there is no time"),
+        ('{"ph": "7.1", "time": "2026-08-01"}', "ph: '7.1' is not a finite number"),
+        ('{"ph": 1e999, "time": "2026-08-01"}', "ph: 'inf' is not a finite number"),
+        ('{"ph": true, "time": "2026-08-01"}', "ph: 'True' is not a finite number"),
+        ('{"ph": {"value": 7, "unit": "kg"}, "time": "2026-08-01"}', "'kg' cannot express it"),
+        ('{"ph": 7, "seq": "x", "time": "2026-08-01"}', "seq: 'x' is not a whole number from 0 on"),
+        ('{"ph": 7, "seq": true, "time": "2026-08-01"}', "seq: 'True' is not"),
+        ('{"ph": 7, "device": "a/b", "time": "2026-08-01"}', "device: 'a/b' is no name"),
+        ('{"ph": 7, "commune": "#", "time": "2026-08-01"}', "commune: '#' is no name"),
+        ("[" * 100_000, "not JSON"),
         ('{"ph": 7.1, "time": "noon"}', "'noon' is not a time"),
         ('{"phh": 7.1, "time": "2026-08-01"}', "'phh' is not in the vocabulary"),
     ],
@@ -95,6 +105,11 @@ def test_a_missing_or_torn_file_is_said(tmp_path: Path) -> None:
     torn.write_bytes(gzip.compress(line_of(0.0, "a", 0, False, b"x") * 1000)[:-20])
     with pytest.raises(RecordingError, match=r"torn\.jsonl\.gz: Compressed file ended"):
         steps(torn)
+    spoiled = tmp_path / "spoiled.jsonl.gz"
+    whole = gzip.compress(b"".join(line_of(0.0, f"a/{number}", 0, False, b"x") for number in range(5000)))
+    spoiled.write_bytes(whole[:2000] + bytes(200) + whole[2200:])
+    with pytest.raises(RecordingError, match=r"spoiled\.jsonl\.gz: "):
+        list(bounded_lines(spoiled))
 
 
 # records of stations ------------------------------------------------------------------------------------------------
@@ -141,6 +156,8 @@ def test_backfill_lines_can_be_replayed_too(tmp_path: Path) -> None:
         ("time,ph\n2026-08-01T00:00:00Z,inf\n", "line 2: ph: 'inf' is not finite"),
         ("time,ph\n2026-08-01T00:00:00Z\n", "line 2: has 1 cells, the heading has 2"),
         ("time,ph [kg]\n2026-08-01T00:00:00Z,7\n", "'kg' cannot express it"),
+        ("time,ph,ph\n2026-08-01T00:00:00Z,7,8\n", "line 1: the heading names a column twice"),
+        ("time,ph\n2026-08-01T00:00:00Z,7\rx\n", "line 2: not CSV"),
         ("time,acidity\n2026-08-01T00:00:00Z,7\n", "'acidity' is not in the vocabulary"),
         ("", "line 1: the heading has neither"),
     ],
