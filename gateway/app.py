@@ -1,5 +1,6 @@
 """The one place where the parts are made, joined, started and stopped."""
 
+import gc
 import json
 import signal
 import threading
@@ -27,11 +28,11 @@ from gateway.line.records import Records
 from gateway.line.recovery import recover
 from gateway.line.redecode import Redecoder
 from gateway.line.replay import Replayer
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Batch, Store
 from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded
-from gateway.northbound.influxdb import InfluxDB
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.northbound.retention import Pruner, Retention
 from gateway.self_report import SelfReport
@@ -306,6 +307,9 @@ def make_store(settings: Settings, place: StorePlace) -> Store:
     how = {"gzip": place.gzip, "timeout_seconds": float(place.timeout_seconds), "ca_file": place.ca_file}
     if place.kind == "influxdb1":
         return InfluxDB1(**network, **how)  # type: ignore[arg-type]
+    # Its library is several hundred modules, for nothing where another store is used.
+    from gateway.northbound.influxdb import InfluxDB  # noqa: PLC0415
+
     token = place.token.get_secret_value() if place.token else ""
     return InfluxDB(**network, org=place.org, token=token, **how)  # type: ignore[arg-type]
 
@@ -332,7 +336,11 @@ def run(settings: Settings) -> int:
         Exit status: 0 after a signal, 1 if the line failed (nothing unsafe was acknowledged; start it again).
     """
     ended = threading.Event()
+    # What is made here lives as long as the process: it is no garbage, and need not be looked through for some.
+    gc.disable()
     app = App(settings)
+    gc.freeze()
+    gc.enable()
     app.line.on_end = ended.set
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

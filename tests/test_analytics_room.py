@@ -157,7 +157,7 @@ def test_late_data_computes_the_index_anew() -> None:
     before = {hour: house.index("air-1", start + hour * HOUR)["vn_aqi"] for hour in range(2, 8)}
     tables = house.room.tables
     column = [entry.name for entry in tables.registry.profile(0).properties].index("pm2_5")
-    series = np.array([int(tables.first_series[0]) + column])
+    series = np.array([tables.series_of(0, column)])
     one = np.ones(1)
     mended = Rows(series, np.array([start // HOUR + 4]), np.array([6]), 6 * 120.0 * one, one, one, np.ones(1, np.uint8))
     house.room.indices.closed(Closed(Width.HOUR, mended, mended=True))

@@ -13,7 +13,8 @@ from gateway.line.loop import Line, NoEdge
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.records import Records
 from gateway.line.recovery import recover
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from tests.line_parts import make_registry, open_journal
 
 TIME = "2026-07-25T00:{:02d}:00Z"

@@ -10,6 +10,8 @@ from devices.profile import parse_profile
 from devices.quality import Clock, Quality
 from devices.registry import Registry
 from gateway.analytics.columns import PROPERTY_NUMBER, Buffer, Columns, FleetTables, columns_of, in_rounds
+from gateway.analytics.packed import match
+from gateway.analytics.series import SeriesNumbers
 from gateway.model import Reading
 
 PROFILE = """
@@ -56,25 +58,42 @@ def test_readings_become_columns() -> None:
     assert len(columns_of([]).device) == 0
 
 
-def test_series_are_those_of_the_registry() -> None:
-    """First series of the device and the place of the property in its profile; both ways."""
+def test_series_are_numbered_property_by_property() -> None:
+    """What no device of a profile sends stands together, and is never touched; both ways."""
     tables = fleet([("a", "one"), ("b", "two"), ("c", "one")])
     power, voltage, energy = (PROPERTY_NUMBER[name] for name in ("power", "voltage", "energy"))
     device, prop = np.array([0, 1, 1, 2, 0]), np.array([voltage, energy, voltage, power, energy])
     columns = Columns(device, prop, np.zeros(5), np.zeros(5, int), np.zeros(5, int), np.ones(5, np.uint8))
-    assert tables.series(columns).tolist() == [1, 2, 4, 5, -1]
-    assert tables.device_of_series(np.arange(7)).tolist() == [0, 0, 1, 1, 1, 2, 2]
-    assert tables.property_of_series(np.arange(7)).tolist() == [power, voltage, energy, power, voltage, power, voltage]
+    assert tables.series(columns).tolist() == [2, 4, 6, 1, -1]
+    assert tables.device_of_series(np.arange(7)).tolist() == [0, 2, 0, 2, 1, 1, 1]
+    assert tables.property_of_series(np.arange(7)).tolist() == [power, power, voltage, voltage, energy, power, voltage]
+    assert [tables.series_of(2, 0), tables.series_of(1, 2), tables.series_count] == [1, 6, 7]
 
 
-def test_series_of_a_changed_fleet_are_matched_by_name() -> None:
-    """A device may change its place and its profile; what both fleets know stays together."""
+def test_profiles_without_devices_or_properties_have_no_series() -> None:
+    """Their blocks are empty, wherever they stand."""
+    numbers = SeriesNumbers(np.array([3, 1, 3]), np.array([2, 1, 0, 2, 4]))
+    every = np.arange(numbers.count)
+    assert numbers.count == 5
+    assert numbers.device(every).tolist() == [1, 0, 2, 0, 2]
+    assert numbers.of(np.array([1, 0, 2, 0, 2]), np.array([0, 0, 0, 1, 1])).tolist() == every.tolist()
+
+
+def test_series_of_a_changed_fleet_are_matched_by_name_and_profile() -> None:
+    """A device may change its place; one whose profile changed begins anew."""
     old = fleet([("a", "one"), ("b", "two"), ("c", "one")])
-    new = fleet([("c", "two"), ("x", "one"), ("a", "one")])
-    here, there = new.shared_series(old)
-    # new: c energy 0, power 1, voltage 2, x 3 4, a power 5, voltage 6; old: a 0 1, b 2 3 4, c 5 6
-    assert sorted(zip(here.tolist(), there.tolist(), strict=True)) == [(1, 5), (2, 6), (5, 0), (6, 1)]
-    assert fleet([]).shared_series(old)[0].tolist() == []
+    new = fleet([("c", "two"), ("x", "one"), ("b", "two"), ("a", "one")])
+    # new: one x 0 2, a 1 3; two c 4 6 8, b 5 7 9; old: one a 0 2, c 1 3; two b 4 5 6
+    shared = match(old.signature, new)
+    assert [shared.devices_here.tolist(), shared.devices_there.tolist()] == [[3, 2], [0, 1]]
+    pairs = zip(shared.series_here.tolist(), shared.series_there.tolist(), strict=True)
+    assert sorted(pairs) == [(1, 0), (3, 2), (5, 4), (7, 5), (9, 6)]
+    same = match(new.signature, new)
+    assert same.series_here.tolist() == same.series_there.tolist() == list(range(10))
+    assert match(fleet([]).signature, new).series_here.tolist() == []
+    for wrong in (b"", b"[1]", old.signature[:-1], old.signature + b"x"):
+        with pytest.raises((ValueError, TypeError)):
+            match(wrong, new)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -13,7 +13,8 @@ from gateway.line.journal import Journal
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.records import Records
 from gateway.line.recovery import recover
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Uplink
 from tests.line_parts import MINUTE, NOW, STEADY, make_registry, open_journal, up
 

@@ -14,7 +14,8 @@ from gateway.line.loop import Line
 from gateway.line.normalize import Plan
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.recovery import recover
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Uplink
 from tests.line_parts import NOW, make_registry, open_journal, up
 

@@ -19,7 +19,8 @@ from gateway.line.loop import Line, NoEdge
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.records import Records
 from gateway.line.redecode import Progress, Redecoder, UnknownJobError, Wanted
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Store, StoreUnavailableError, Uplink, Window
 from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded

@@ -17,7 +17,8 @@ from gateway.line.loop import Line, NoEdge
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.records import DeviceHour, Records
 from gateway.line.replay import Replayer, Step, Wanted
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Judged, Uplink
 from tests.line_parts import MINUTE, NOW, ROWS, Clock, make_registry, open_journal, up
 

@@ -66,7 +66,6 @@ class Store:
         self.tables = tables
         self.raw: dict[tuple[int, str], dict[int, tuple[float, int]]] = {}
         self.lines: dict[tuple[str, int], dict[str, float]] = {}
-        self.counters: Flags
         self.asked = 0
 
     def write(self, reading: Reading) -> None:
@@ -110,7 +109,7 @@ class Store:
             if time == start and f"commune={key},device=" in head and head.partition(",")[0].endswith(f"_{width}")
         ]
         window = start // HOUR if width is Width.HOUR else (start + 7 * HOUR) // DAY
-        return stored_rows(self.tables, self.counters, window, found)
+        return stored_rows(self.tables, window, found)
 
 
 class Run:
@@ -121,7 +120,6 @@ class Run:
         self.store = Store(self.tables)
         self.closed: list[Closed] = []
         self.rollups = Rollups(self.tables, self.working, self.closed.append)
-        self.store.counters = self.rollups.counters.is_counter
         self.now = START
 
     @staticmethod
@@ -460,9 +458,9 @@ def test_a_snapshot_of_another_fleet_keeps_what_is_the_same() -> None:
     other = Rollups(FleetTables(Registry.of(rows, [AIR, LAMP])), run.working, run.closed.append)
     assert rollup_state.restore(other, parts)
     device = other.tables.registry.index["lamp-3"]
-    first = int(other.tables.first_series[device])
-    assert other.hours.total[first] == 60.0
-    assert other.counters.value[other.counters.slots(np.array([first + 1]))].tolist() == [5.0]
+    power, energy = (other.tables.series_of(device, place) for place in (0, 1))
+    assert other.hours.total[power] == 60.0
+    assert other.counters.value[other.counters.slots(np.array([energy]))].tolist() == [5.0]
     assert not rollup_state.restore(other, parts[:-1])
     assert not rollup_state.restore(other, [])
     assert not rollup_state.restore(other, [parts[0], b"", *parts[2:]])

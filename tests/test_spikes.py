@@ -12,7 +12,8 @@ from gateway.line.line_protocol import read_back
 from gateway.line.loop import Line, NoEdge
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.recovery import recover
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Uplink
 from gateway.northbound.embedded import Embedded
 from tests.line_parts import MINUTE, NOW, STEADY, lines_of, make_pipeline, make_registry, open_journal, profile_of, up

@@ -4,7 +4,6 @@ import errno
 import os
 import random
 import threading
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +11,11 @@ import pytest
 
 from devices.registry import Registry
 from gateway.line.journal import Journal
+from gateway.line.normalize import watched
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.recovery import recover
-from gateway.line.state import _DEVICE, _SERIES, RING, UNSURE, Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import _DEVICE, _SERIES, _WATCHED, RING, UNSURE, State
 from gateway.model import Batch, Uplink
 from tests.line_parts import (
     MINUTE,
@@ -34,7 +35,7 @@ STATUS = "village/10642/lamp-1/status"
 
 def columns_of(state: State) -> dict[str, list[float]]:
     """Everything a snapshot holds."""
-    named = {name: list(getattr(state, name)) for name, _ in (*_SERIES, *_DEVICE)}
+    named = {name: list(getattr(state, name)) for name, _ in (*_SERIES, *_WATCHED, *_DEVICE)}
     return named | {f"ring-{number}": list(column) for number, column in enumerate(state.ring)}
 
 
@@ -96,7 +97,9 @@ def known_of(state: State, device: int) -> tuple[object, ...]:
     first = state.registry.first_series[device]
     names = [entry.name for entry in state.registry.profile(device).properties]
     values = {name: state.latest(first + n) for n, name in enumerate(names) if state.latest(first + n)}
-    runs = [state.run[first + n] + state.before[first + n] for n in range(len(names))]
+    watch = state.watch[device]
+    rows = range(watch, watch + len(watched(state.registry.profile(device))))
+    runs = [state.run[row] + state.before[row] for row in rows]
     ring = {column[device] for column in state.ring} - {0}
     return (values, sum(runs), state.seen[device], state.newest[device], state.status[device], ring)
 
@@ -150,10 +153,11 @@ def test_snapshot_that_contradicts_itself_is_as_none(tmp_path: Path) -> None:
     """Well written, but by a program that meant something else."""
     registry = make_registry()
     parts = lived(registry).snapshot(7)
-    names = zlib.compress(b"lamp-1 no_such_profile", 1)
+    names = b"lamp-1\nlamp-2"
     for wrong in (
         parts[:-1],
-        [parts[0], parts[1], b"12345678", *parts[3:]],
+        [*parts[:3], b"12345678", *parts[4:]],
+        [*parts[:2], b"\xff" * len(parts[2]), *parts[3:]],
         [b"[]", *parts[1:]],
         [parts[0], names, *parts[2:]],
     ):

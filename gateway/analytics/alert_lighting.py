@@ -81,7 +81,7 @@ class StreetWatch:
         chosen = self.fleet.lamp_of[device] >= 0
         if not chosen.any():
             return
-        slot = self.fleet.lamp_of[device[chosen]]
+        slot = self.fleet.lamp_of[device[chosen]].astype(np.int64)
         reports = Reports(slot, at[chosen], power[chosen], level[chosen], volts[chosen])
         self.level[slot] = np.where(np.isnan(reports.level), self.level[slot], reports.level)
         should, scheduled = expected(self.fleet.plans, self.fleet.lamp_plan[slot], reports.at, self._tolerance)
@@ -116,7 +116,7 @@ class StreetWatch:
         chosen = self.fleet.cabinet_of[device] >= 0
         if not chosen.any():
             return
-        slot = self.fleet.cabinet_of[device[chosen]]
+        slot = self.fleet.cabinet_of[device[chosen]].astype(np.int64)
         # A cabinet is dimmed with its lamps: what they report is better than any schedule.
         level = np.array([self._mean_level(int(number)) for number in slot])
         reports = Reports(slot, at[chosen], power[chosen], level, volts[chosen])

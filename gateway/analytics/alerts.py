@@ -1,10 +1,10 @@
 """The alert engine: committed readings in, changes of alerts out; evaluated on event time, one alert per cause."""
 
 import json
-import zlib
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.alert_rules import AlertRule
 from devices.standards import Standards, shipped
@@ -12,11 +12,12 @@ from gateway.analytics.alert_book import MINUTE, AlertBook, AlertChange, Key, Pl
 from gateway.analytics.alert_lighting import StreetWatch
 from gateway.analytics.alert_silence import SilenceWatch
 from gateway.analytics.alert_values import ValueRules
-from gateway.analytics.columns import Columns, FleetTables
+from gateway.analytics.columns import Columns, FleetTables, Integers
 from gateway.analytics.limits import AirVerdict
-from gateway.analytics.packed import Match, dump, from_parts, load, match, signature, to_parts
+from gateway.analytics.packed import Match, dump, from_parts, load, match, to_parts
 from gateway.analytics.vn_aqi import VnAqi
 from gateway.analytics.water_supply import NightFlow
+from gateway.line.snapshot import Bytes
 
 JUDGE_EVERY = 10_000_000_000
 """Silence and circuits are looked at so often [ns]: they are measured in minutes. Chosen."""
@@ -165,13 +166,13 @@ class Alerts:
 
     # snapshot ------------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> list[bytes]:
+    def snapshot(self) -> list[Bytes]:
         """Everything a new engine needs to go on without telling anything twice."""
         lamps, cabinets = self.streets.columns()
         devices = {**self.values.columns(), **self.silence.columns()}
         return to_parts(
             {
-                "fleet": signature(self.tables),
+                "fleet": self.tables.signature,
                 "book": json.dumps(self.book.dump()).encode(),
                 "limits": json.dumps(
                     [[self.tables.registry.names[d], list(known.values())] for d, known in self._limits.items()]
@@ -184,7 +185,7 @@ class Alerts:
             }
         )
 
-    def restore(self, parts: Sequence[bytes]) -> bool:
+    def restore(self, parts: Sequence[Bytes]) -> bool:
         """Take a snapshot over, also one of another fleet, into an engine that has taken nothing in yet.
 
         Returns:
@@ -205,28 +206,23 @@ class Alerts:
             ):
                 here, there = _shared(numbers, np.frombuffer(saved[f"{word}s"], np.int64), shared)
                 load({f"{word}.{name}": column for name, column in columns.items()}, saved, here, there)
-            self.book.load(json.loads(saved["book"]), self._find)
-            for name, known in json.loads(saved["limits"]):
+            self.book.load(json.loads(bytes(saved["book"])), self._find)
+            for name, known in json.loads(bytes(saved["limits"])):
                 if name in self.tables.registry.index:
                     verdicts = [AirVerdict(*verdict) for verdict in known]
                     device = self.tables.registry.index[name]
                     self._limits[device] = {(verdict.property, verdict.period): verdict for verdict in verdicts}
-        except (ValueError, KeyError, IndexError, TypeError, zlib.error):
+        except (ValueError, KeyError, IndexError, TypeError):
             return False
         for watch in (self.values, self.silence, self.streets):
             watch.refresh()
         return True
 
 
-def _shared(
-    number_of: np.ndarray[tuple[int], np.dtype[np.int64]], old_devices: np.ndarray[tuple[int], np.dtype[np.int64]],
-    shared: Match,
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:  # fmt: skip
+def _shared(number_of: NDArray[np.int32], old_devices: Integers, shared: Match) -> tuple[Integers, Integers]:
     """Numbers of lamps (or cabinets) in both fleets: here, and there."""
-    old_number = {device: number for number, device in enumerate(old_devices.tolist())}
-    here, there = [], []
-    for device, old in zip(shared.devices_here.tolist(), shared.devices_there.tolist(), strict=True):
-        if number_of[device] >= 0 and old in old_number:
-            here.append(int(number_of[device]))
-            there.append(old_number[old])
-    return np.array(here, np.int64), np.array(there, np.int64)
+    old_number = np.full(max(old_devices.max(initial=0), shared.devices_there.max(initial=0)) + 1, -1)
+    old_number[old_devices] = np.arange(len(old_devices))
+    here, there = number_of[shared.devices_here], old_number[shared.devices_there]
+    both = (here >= 0) & (there >= 0)
+    return here[both].astype(np.int64), there[both]

@@ -1,6 +1,8 @@
 """Readings as columns, and the fleet as the tables that columns are looked up in; one conversion serves every judge."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from devices.registry import Registry
 from devices.vocabulary import VOCABULARY, Measurement
+from gateway.analytics.series import SeriesNumbers
 from gateway.model import Reading
 
 PROPERTY_NUMBER = {name: number for number, name in enumerate(VOCABULARY)}
@@ -69,61 +72,88 @@ class FleetTables:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.count = len(registry)
-        self.series_count = registry.series_count
-        self.profile = np.array(registry.profile_of, np.int64)
-        self.commune = np.array(registry.commune_of, np.int64)
-        self.zone = np.array(registry.zone_of, np.int64)
-        self.group = np.array(registry.group_of, np.int64)
+        self.profile = np.array(registry.profile_of, np.int32)
+        self.commune = np.array(registry.commune_of, np.int32)
+        self.zone = np.array(registry.zone_of, np.int32)
+        self.group = np.array(registry.group_of, np.int32)
         """Number of the device's group among ``registry.groups``; the group without a name is one of them."""
         self.interval = np.array(registry.interval, np.int64) * SECOND
         """[ns]"""
         self.with_circuit = (np.array(registry.flags, np.uint8) & Registry.WITH_CIRCUIT) > 0
-        self.first_series = np.array(registry.first_series, np.int64)
-        self.position = np.full((max(1, len(registry.profiles)), len(PROPERTIES)), -1, np.int64)
+        self._place = np.full((max(1, len(registry.profiles)), len(PROPERTIES)), -1, np.int64)
         """Where each property stands in each profile; -1 where it does not."""
         for number, profile in enumerate(registry.profiles):
             for place, entry in reversed(list(enumerate(profile.properties))):
-                self.position[number, PROPERTY_NUMBER[entry.name]] = place
+                self._place[number, PROPERTY_NUMBER[entry.name]] = place
         widths = np.array([len(profile.properties) for profile in registry.profiles], np.int64)
-        self._property_at = np.zeros((max(1, len(widths)), int(widths.max(initial=1))), np.int64)
-        for number, profile in enumerate(registry.profiles):
-            self._property_at[number, : widths[number]] = [PROPERTY_NUMBER[entry.name] for entry in profile.properties]
-        self.width = widths[self.profile] if self.count else np.empty(0, np.int64)
-        """Number of series of each device."""
+        self.numbers = SeriesNumbers(self.profile, widths)
+        self.series_count = self.numbers.count
+        entries = [entry for profile in registry.profiles for entry in profile.properties]
+        self._property_of_block = np.array([PROPERTY_NUMBER[entry.name] for entry in entries], np.int64)
 
     def series(self, columns: Columns) -> Integers:
-        """Index of each reading's series; -1 for a property its profile does not have."""
-        place = self.position[self.profile[columns.device], columns.property]
-        found: Integers = np.where(place >= 0, self.first_series[columns.device] + place, -1)
-        return found
+        """Number of each reading's series; -1 for a property its profile does not have."""
+        place = self._place[self.profile[columns.device], columns.property]
+        return np.where(place >= 0, self.numbers.of(columns.device, np.maximum(place, 0)), -1)
+
+    def series_of(self, device: int, place: int) -> int:
+        """Number of one series of one device, by its place in the profile."""
+        return int(self.numbers.of(np.array([device]), np.array([place]))[0])
 
     def device_of_series(self, series: Integers) -> Integers:
         """The device each series belongs to."""
-        return np.searchsorted(self.first_series, series, side="right") - 1
+        return self.numbers.device(series)
 
     def property_of_series(self, series: Integers) -> Integers:
         """The property of each series."""
-        device = self.device_of_series(series)
-        found: Integers = self._property_at[self.profile[device], series - self.first_series[device]]
+        found: Integers = self._property_of_block[self.numbers.block(series)]
         return found
 
-    def shared_devices(self, old: "FleetTables") -> tuple[Integers, Integers]:
-        """Devices that are in both fleets: their index here, and there."""
-        index = old.registry.index
-        pairs = [(here, index[name]) for here, name in enumerate(self.registry.names) if name in index]
-        both = np.array(pairs, np.int64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
+    @cached_property
+    def signature(self) -> bytes:
+        """Names and profiles of the fleet; the same bytes for the same fleet."""
+        profiles = [f"{profile.id} {len(profile.properties)}" for profile in self.registry.profiles]
+        return Signature(profiles, self.registry.names, self.profile).written()
 
-    def shared_series(self, old: "FleetTables") -> tuple[Integers, Integers]:
-        """Series (device and property) that are in both fleets: their index here, and there."""
-        here, there = self.shared_devices(old)
-        number = np.repeat(np.arange(len(here)), self.width[here])
-        start = np.repeat(np.cumsum(self.width[here]) - self.width[here], self.width[here])
-        series = self.first_series[here][number] + np.arange(len(number)) - start
-        device = there[number]
-        place = old.position[old.profile[device], self.property_of_series(series)]
-        kept = place >= 0
-        return series[kept], (old.first_series[device] + place)[kept]
+
+class Signature(NamedTuple):
+    """Who was in a fleet."""
+
+    profiles: list[str]
+    """Id and number of properties of each."""
+    names: list[str]
+    """Of the devices."""
+    numbers: NDArray[np.int32]
+    """The profile of each."""
+
+    def written(self) -> bytes:
+        """As bytes; names are single words."""
+        head = json.dumps([len(self.names), self.profiles])
+        return "\n".join([head, *self.names]).encode() + b"\n" + self.numbers.tobytes()
+
+    @classmethod
+    def read(cls, data: bytes) -> "Signature":
+        """What ``written`` gave.
+
+        Raises:
+            ValueError: it is no signature.
+        """
+        count, profiles = json.loads(data.partition(b"\n")[0])
+        size = int(count) * 4
+        words = data[: len(data) - size].decode().split("\n")
+        if len(words) != count + 2 or words[-1]:
+            raise ValueError("as many names as devices")
+        return cls(list(profiles), words[1:-1], np.frombuffer(data[len(data) - size :], np.int32))
+
+
+def distinct(*columns: NDArray[np.integer]) -> tuple[list[tuple[int, ...]], Integers]:
+    """The different rows of some columns, in order, and which of them each row is."""
+    key = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        low, high = int(column.min(initial=0)), int(column.max(initial=0))
+        key = key * (high - low + 1) + column - low
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    return list(zip(*(column[first].tolist() for column in columns), strict=True)), which
 
 
 def in_rounds(key: Integers, at: Integers) -> Iterator[Integers]:

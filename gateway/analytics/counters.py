@@ -58,29 +58,33 @@ def fastest(properties: Sequence[ProfileProperty], counter: ProfileProperty) -> 
 
 
 class Counters:
-    """The last reading of every counter of a fleet. 32 bytes a counter."""
+    """The last reading of every counter of a fleet. 16 bytes a counter."""
 
     def __init__(self, tables: FleetTables) -> None:
-        self._tables = tables
-        self.is_counter = np.zeros(tables.series_count, np.bool_)
-        """Which series are counters."""
-        limits: list[tuple[Integers, float, float]] = []
+        self._numbers = tables.numbers
+        blocks = len(tables.numbers.starts)
+        self._is_counter = np.zeros(blocks, np.bool_)
+        self._most, self._modulus = np.full(blocks, ANY), np.zeros(blocks)
+        self._first_slot = np.full(blocks, -1, np.int64)
+        """Slots are the rows of the columns: those of a block of series that are counters, behind each other."""
+        count = 0
         for number, profile in enumerate(tables.registry.profiles):
-            devices = np.flatnonzero(tables.profile == number)
             for place, entry in enumerate(profile.properties):
                 if entry.counter:
-                    series = tables.first_series[devices] + place
-                    self.is_counter[series] = True
-                    limits.append((series, fastest(profile.properties, entry), entry.rollover or 0.0))
-        self._slot = np.cumsum(self.is_counter, dtype=np.int32) - 1
-        count = int(self.is_counter.sum())
+                    block = tables.numbers.block_of(number, place)
+                    self._is_counter[block.number] = True
+                    self._most[block.number] = fastest(profile.properties, entry)
+                    self._modulus[block.number] = entry.rollover or 0.0
+                    self._first_slot[block.number] = count
+                    count += block.size
         self.value = np.zeros(count)
         self.at = np.zeros(count, np.int64)
         """[ns UTC]; 0: never read."""
-        self._most, self._modulus = np.full(count, ANY), np.zeros(count)
-        for series, most, modulus in limits:
-            slot = self._slot[series]
-            self._most[slot], self._modulus[slot] = most, modulus
+
+    def are(self, series: Integers) -> NDArray[np.bool_]:
+        """Which of these series are counters."""
+        found: NDArray[np.bool_] = self._is_counter[self._numbers.block(series)]
+        return found
 
     def follow(self, series: Integers, columns: Columns) -> Floats:
         """What each reading adds to its window: its value, or for a counter what was counted since the one before.
@@ -89,13 +93,13 @@ class Counters:
             series: of each reading, rising; within a series the times rise and are newer than all before.
             columns: the readings.
         """
-        places = np.flatnonzero(self.is_counter[series] & (columns.quality < Quality.FAIL))
+        places = np.flatnonzero(self.are(series) & (columns.quality < Quality.FAIL))
         if not len(places):
             return columns.value
-        slot, at = self._slot[series[places]], columns.at[places]
+        block, slot, at = self._numbers.block(series[places]), self.slots(series[places]), columns.at[places]
         first = np.r_[True, slot[1:] != slot[:-1]]
         readings = Series(columns.value[places], at, first, self.value[slot], self.at[slot])
-        increase, held = added(readings, self._most[slot], self._modulus[slot])
+        increase, held = added(readings, self._most[block], self._modulus[block])
         last = np.r_[first[1:], True]
         self.value[slot[last]], self.at[slot[last]] = held[last], at[last]
         result = columns.value.copy()
@@ -112,18 +116,22 @@ class Counters:
             at: when [ns UTC].
             base: time and value of the newest reading before them, if there is one.
         """
-        count, slot = len(value), int(self._slot[series])
+        count, block = len(value), int(self._numbers.block(np.array([series]))[0])
         base_at, base_value = base or (0, 0.0)
         first = np.arange(count) == 0
         readings = Series(value, at, first, np.full(count, base_value), np.full(count, base_at))
-        increase, held = added(readings, np.full(count, self._most[slot]), np.full(count, self._modulus[slot]))
+        increase, held = added(readings, np.full(count, self._most[block]), np.full(count, self._modulus[block]))
+        slot = self._slot(series)
         if count and self.at[slot] == at[-1]:
             self.value[slot] = held[-1]
         return increase
 
     def newest(self, series: int) -> int:
         """When a counter was read last [ns UTC]; 0: never."""
-        return int(self.at[self._slot[series]])
+        return int(self.at[self._slot(series)])
+
+    def _slot(self, series: int) -> int:
+        return int(self.slots(np.array([series]))[0])
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Every column by name, for snapshots."""
@@ -131,4 +139,13 @@ class Counters:
 
     def slots(self, series: Integers) -> Integers:
         """Row of each counter among the columns; -1 for a series that is none."""
-        return np.where(self.is_counter[series], self._slot[series], -1)
+        block = self._numbers.block(series)
+        first = self._first_slot[block]
+        return np.where(first >= 0, first + series - self._numbers.starts[block], -1)
+
+    def series(self) -> Integers:
+        """The series of each row."""
+        blocks = np.flatnonzero(self._is_counter)
+        ends = np.r_[self._numbers.starts[1:], self._numbers.count]
+        runs = [np.arange(self._numbers.starts[block], ends[block]) for block in blocks]
+        return np.concatenate(runs) if runs else np.empty(0, np.int64)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from devices.lighting_tables import Lighting
 from devices.profile import Profile
 from devices.vocabulary import Measurement
-from gateway.analytics.columns import FleetTables
+from gateway.analytics.columns import FleetTables, distinct
 from gateway.analytics.local_time import VIETNAM
 from gateway.analytics.sun import Plan
 
@@ -35,8 +35,7 @@ class FleetLighting:
             [bool(CABINET_ONLY & {e.name for e in profile.properties}) for profile in registry.profiles] or [False]
         )
         device = np.flatnonzero(lights[tables.profile]) if tables.count else np.empty(0, np.int64)
-        named = np.array([self._is_named_as_group(tables, int(number)) for number in device], np.bool_)
-        cabinet = metering[tables.profile[device]] | named
+        cabinet = metering[tables.profile[device]] | _named_as_group(tables)[device]
         self.lamps = device[~cabinet]
         """Device index of each lamp."""
         self.cabinets = device[cabinet]
@@ -53,16 +52,10 @@ class FleetLighting:
         self.lamps_of_group = self._members()
         """Numbers of the lamps of each circuit that has a cabinet."""
         self.plans: list[Plan] = []
-        numbers: dict[tuple[int, float, float], int] = {}
+        numbers: dict[tuple[int, int, int], int] = {}
         self._lighting = lighting
         self.lamp_plan = self._planned(tables, self.lamps, numbers)
         self.cabinet_plan = self._planned(tables, self.cabinets, numbers)
-
-    @staticmethod
-    def _is_named_as_group(tables: FleetTables, device: int) -> bool:
-        registry = tables.registry
-        group = registry.groups.texts[registry.group_of[device]].partition("/")[2]
-        return group == registry.names[device]
 
     def _members(self) -> dict[int, Integers]:
         wanted = set(self.cabinet_group.tolist()) - {-1}
@@ -74,35 +67,45 @@ class FleetLighting:
         }
 
     def _planned(
-        self, tables: FleetTables, devices: Integers, numbers: dict[tuple[int, float, float], int]
+        self, tables: FleetTables, devices: Integers, numbers: dict[tuple[int, int, int], int]
     ) -> NDArray[np.int32]:
         """The plan of each device: its schedule at its place, or at the fleet's middle where it has none."""
         registry, lighting = tables.registry, self._lighting
-        schedules: dict[tuple[int, int, int], int] = {}
-        found = np.zeros(len(devices), np.int32)
-        for place, device in enumerate(devices.tolist()):
-            where = (registry.commune_of[device], registry.zone_of[device], registry.group_of[device])
-            schedule = schedules.get(where)
-            if schedule is None:
-                group = registry.groups.texts[where[2]].partition("/")[2]
-                schedule = schedules[where] = lighting.schedule_of(
-                    registry.communes.texts[where[0]], registry.zones.texts[where[1]], group
-                )
-            latitude, longitude = registry.latitude[device], registry.longitude[device]
-            # NaN is not equal to itself; beyond the polar circles no schedule by the sun can be.
-            if latitude != latitude or longitude != longitude or abs(latitude) > 66:
-                latitude, longitude = lighting.place.latitude, lighting.place.longitude
-            key = (schedule, round(latitude / SAME_PLACE), round(longitude / SAME_PLACE))
-            number = numbers.get(key)
+        areas, area = distinct(tables.commune[devices], tables.zone[devices], tables.group[devices])
+        communes, zones, groups = (words.texts for words in (registry.communes, registry.zones, registry.groups))
+        schedules = [
+            lighting.schedule_of(communes[commune], zones[zone], groups[group].partition("/")[2])
+            for commune, zone, group in areas
+        ]
+        latitude, longitude = (np.array(column)[devices] for column in (registry.latitude, registry.longitude))
+        # Beyond the polar circles no schedule by the sun can be.
+        nowhere = np.isnan(latitude) | np.isnan(longitude) | (np.abs(latitude) > 66)
+        latitude[nowhere], longitude[nowhere] = lighting.place.latitude, lighting.place.longitude
+        squares = (np.rint(column / SAME_PLACE).astype(np.int64) for column in (latitude, longitude))
+        keys, key = distinct(np.array(schedules, np.int64)[area], *squares)
+        found = np.empty(len(keys), np.int32)
+        for place, (schedule, north, east) in enumerate(keys):
+            number = numbers.get((schedule, north, east))
             if number is None:
-                number = numbers[key] = len(self.plans)
-                middle = (key[1] * SAME_PLACE, key[2] * SAME_PLACE)
-                self.plans.append(Plan(lighting.schedules[schedule], *middle, VIETNAM))
+                number = numbers[schedule, north, east] = len(self.plans)
+                self.plans.append(Plan(lighting.schedules[schedule], north * SAME_PLACE, east * SAME_PLACE, VIETNAM))
             found[place] = number
-        return found
+        plans: NDArray[np.int32] = found[key]
+        return plans
 
 
-def _numbers(count: int, devices: Integers) -> Integers:
-    found = np.full(count, -1, np.int64)
+def _named_as_group(tables: FleetTables) -> NDArray[np.bool_]:
+    """Which devices have the name of their own group."""
+    registry = tables.registry
+    found = np.zeros(tables.count, np.bool_)
+    for number, text in enumerate(registry.groups.texts):
+        device = registry.index.get(text.partition("/")[2])
+        if device is not None:
+            found[device] = registry.group_of[device] == number
+    return found
+
+
+def _numbers(count: int, devices: Integers) -> NDArray[np.int32]:
+    found = np.full(count, -1, np.int32)
     found[devices] = np.arange(len(devices))
     return found

@@ -195,7 +195,9 @@ class LampBank:
         long = at - since >= int(getattr(self.detect, minutes) * MINUTE)
         after[shows & ~over & long & (count >= least)] |= np.uint8(fault)
         after[ends] &= ~np.uint8(fault)
-        self.since[fault][slot], self.readings[fault][slot] = since, count
+        # Only what changes: of a fault that few lamps have, few pages of memory are ever touched.
+        moved = (since != self.since[fault][slot]) | (count != self.readings[fault][slot])
+        self.since[fault][slot[moved]], self.readings[fault][slot[moved]] = since[moved], count[moved]
 
     def _degraded(self, reports: Reports, steady: Bools, scheduled: Floats, after: NDArray[np.uint8]) -> None:
         slot, power = reports.slot, reports.power

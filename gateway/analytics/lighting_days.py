@@ -1,10 +1,10 @@
 """What a commune's lighting used and saved in a day, against the baseline of its lamps of before."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.alert_names import NOBODY
 from devices.lighting_tables import Lighting
@@ -14,9 +14,11 @@ from devices.storage import LightingDay, Table, fields
 from gateway.analytics.columns import PROPERTY_NUMBER, FleetTables
 from gateway.analytics.energy import Baseline, Saving, lamps_baseline, saving
 from gateway.analytics.fleet_lighting import FleetLighting
+from gateway.analytics.packed import dump, from_parts, load, match, to_parts
 from gateway.analytics.rollup_lines import tag
 from gateway.analytics.rollup_parts import Closed
 from gateway.analytics.windows import HOUR, day_start
+from gateway.line.snapshot import Bytes
 
 KEPT_DAYS = 7
 """Days whose energy is remembered, so that late data corrects them. Chosen."""
@@ -34,8 +36,8 @@ class LightingDays:
         metering[fleet.lamps[[group not in covered for group in fleet.lamp_group.tolist()]]] = True
         self._is_meter = metering
         self._lamps = np.bincount(tables.commune[fleet.lamps], minlength=len(tables.registry.communes.texts))
-        self._used: dict[int, dict[int, float]] = {}
-        """[kW.h] by day and device."""
+        self._used: dict[int, NDArray[np.float64]] = {}
+        """[kW.h] of each device, by day; NaN where nothing is known."""
         self._touched: set[tuple[int, int]] = set()
 
     def closed(self, closed: Closed) -> None:
@@ -47,10 +49,11 @@ class LightingDays:
         chosen = (
             (self._tables.property_of_series(rows.series) == _ENERGY) & self._is_meter[device] & (rows.readings > 0)
         )
-        columns = (rows.window[chosen].tolist(), device[chosen].tolist(), rows.total[chosen].tolist())
-        for day, number, total in zip(*columns, strict=True):
-            self._used.setdefault(day, {})[number] = total
-            self._touched.add((day, int(self._tables.commune[number])))
+        days, device, total = rows.window[chosen], device[chosen], rows.total[chosen]
+        for day in np.unique(days).tolist():
+            now = days == day
+            self._used.setdefault(day, np.full(self._tables.count, np.nan))[device[now]] = total[now]
+            self._touched.update((day, commune) for commune in np.unique(self._tables.commune[device[now]]).tolist())
         for old in [day for day in self._used if day <= max(self._used) - KEPT_DAYS]:
             del self._used[old]
 
@@ -77,11 +80,13 @@ class LightingDays:
             day: Vietnamese calendar day since 1970; one of the last seven.
             commune: number in the registry.
         """
-        used = [kwh for device, kwh in self._used.get(day, {}).items() if self._tables.commune[device] == commune]
-        baseline = self._baseline(day, commune)
-        if not used or baseline is None:
+        known, baseline = self._used.get(day), self._baseline(day, commune)
+        if known is None or baseline is None:
             return None
-        total = sum(used)
+        used = known[(self._tables.commune == commune) & ~np.isnan(known)]
+        if not len(used):
+            return None
+        total = float(used.sum())
         return total, saving({date(1970, 1, 1) + timedelta(days=day): total}, baseline, self._energy)
 
     def _baseline(self, day: int, commune: int) -> Baseline | None:
@@ -105,19 +110,19 @@ class LightingDays:
         )
         return found._replace(method=words)
 
-    def snapshot(self) -> bytes:
-        """Plain data, devices by name."""
-        names = self._tables.registry.names
-        used = [[day, names[number], kwh] for day, known in self._used.items() for number, kwh in known.items()]
-        return json.dumps(used).encode()
+    def snapshot(self) -> list[Bytes]:
+        """The days and whose they are."""
+        columns = dump({f"day.{day}": used for day, used in self._used.items()})
+        return to_parts({"fleet": self._tables.signature, **columns})
 
-    def restore(self, saved: bytes) -> bool:
+    def restore(self, parts: Sequence[Bytes]) -> bool:
         """Take a snapshot over, also one of another fleet; False if it cannot be used."""
-        index = self._tables.registry.index
         try:
-            for day, name, kwh in json.loads(saved):
-                if name in index:
-                    self._used.setdefault(int(day), {})[index[name]] = float(kwh)
-        except (ValueError, TypeError):
+            saved = from_parts(parts)
+            shared = match(saved.pop("fleet"), self._tables)
+            used = {name: np.full(self._tables.count, np.nan) for name in saved}
+            load(used, saved, shared.devices_here, shared.devices_there)
+            self._used = {int(name.removeprefix("day.")): column for name, column in used.items()}
+        except (ValueError, KeyError, IndexError, TypeError):
             return False
         return True

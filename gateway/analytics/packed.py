@@ -1,15 +1,15 @@
 """Packed columns to and from a snapshot, also of another fleet: devices are matched by name and profile."""
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.analytics.columns import FleetTables
+from gateway.analytics.columns import FleetTables, Signature
+from gateway.analytics.series import SeriesNumbers
+from gateway.line.snapshot import Bytes
 
 Integers = NDArray[np.int64]
 PackedColumns = Mapping[str, NDArray[Any]]
@@ -24,54 +24,42 @@ class Match(NamedTuple):
     series_there: Integers
 
 
-@lru_cache(maxsize=1)
-def signature(tables: FleetTables) -> bytes:
-    """Names and profiles of a fleet, compressed; kept for the fleet in use, which every snapshot asks for."""
-    profiles = tables.registry.profiles
-    ids = [f"{profile.id} {len(profile.properties)}" for profile in profiles]
-    lines = (
-        f"{name} {ids[number]}" for name, number in zip(tables.registry.names, tables.profile.tolist(), strict=True)
-    )
-    return zlib.compress("\n".join(lines).encode(), 1)
-
-
-def match(saved: bytes, tables: FleetTables) -> Match:
+def match(saved: Bytes, tables: FleetTables) -> Match:
     """What a fleet shares with the one whose signature was saved: devices of the same name and profile.
 
     Raises:
-        ValueError, zlib.error: it is no signature.
+        ValueError: it is no signature.
     """
-    if saved == signature(tables):
+    if saved == tables.signature:
         devices, series = np.arange(tables.count), np.arange(tables.series_count)
         return Match(devices, devices, series, series)
-    registry = tables.registry
+    registry, old = tables.registry, Signature.read(bytes(saved))
     known = {f"{profile.id} {len(profile.properties)}": number for number, profile in enumerate(registry.profiles)}
-    here, there, first, at = [], [], [], 0
-    for number, line in enumerate(zlib.decompress(saved).decode().splitlines()):
-        name, _, profile = line.partition(" ")
-        device = registry.index.get(name)
-        if device is not None and known.get(profile) == tables.profile[device]:
-            here.append(device)
-            there.append(number)
-            first.append(at)
-        at += int(profile.rpartition(" ")[2])
-    devices = np.array(here, np.int64)
-    width = tables.width[devices]
-    step = np.arange(int(width.sum())) - np.repeat(np.cumsum(width) - width, width)
+    number_here = np.array([known.get(profile, -1) for profile in old.profiles], np.int64)[old.numbers]
+    pairs = [
+        (device, there)
+        for there, name in enumerate(old.names)
+        if (device := registry.index.get(name)) is not None and number_here[there] == tables.profile[device]
+    ]
+    here, there = np.array(pairs, np.int64).reshape(-1, 2).T
+    widths = np.array([int(profile.rpartition(" ")[2]) for profile in old.profiles], np.int64)
+    width = widths[old.numbers[there]]
+    which = np.repeat(np.arange(len(width)), width)
+    place = np.arange(len(which)) - np.repeat(np.cumsum(width) - width, width)
     return Match(
-        devices,
-        np.array(there, np.int64),
-        np.repeat(tables.first_series[devices], width) + step,
-        np.repeat(np.array(first, np.int64), width) + step,
+        here,
+        there,
+        tables.numbers.of(here[which], place),
+        SeriesNumbers(old.numbers, widths).of(there[which], place),
     )
 
 
-def dump(columns: PackedColumns) -> dict[str, bytes]:
-    """Every column as bytes."""
-    return {name: column.tobytes() for name, column in columns.items()}
+def dump(columns: PackedColumns) -> dict[str, Bytes]:
+    """Views of every column, which must be written before the columns change."""
+    return {name: column.view(np.uint8).data if column.size else b"" for name, column in columns.items()}
 
 
-def load(columns: PackedColumns, saved: Mapping[str, bytes], here: Integers, there: Integers) -> None:
+def load(columns: PackedColumns, saved: Mapping[str, Bytes], here: Integers, there: Integers) -> None:
     """Rows ``there`` of saved columns into rows ``here`` of these.
 
     Raises:
@@ -86,12 +74,12 @@ def load(columns: PackedColumns, saved: Mapping[str, bytes], here: Integers, the
             column[here] = old[there]
 
 
-def to_parts(named: Mapping[str, bytes]) -> list[bytes]:
+def to_parts(named: Mapping[str, Bytes]) -> list[Bytes]:
     """Named bytes as a list, for who saves lists."""
     return [json.dumps(list(named)).encode(), *named.values()]
 
 
-def from_parts(parts: Sequence[bytes]) -> dict[str, bytes]:
+def from_parts(parts: Sequence[Bytes]) -> dict[str, Bytes]:
     """What ``to_parts`` made a list of.
 
     Raises:
@@ -99,4 +87,4 @@ def from_parts(parts: Sequence[bytes]) -> dict[str, bytes]:
     """
     if not parts:
         raise ValueError("an empty snapshot")
-    return dict(zip(json.loads(parts[0]), parts[1:], strict=True))
+    return dict(zip(json.loads(bytes(parts[0])), parts[1:], strict=True))

@@ -43,17 +43,17 @@ def tag(text: str) -> str:
     return text.translate(_SPECIAL)
 
 
-def device_lines(tables: FleetTables, counters: NDArray[np.bool_], rows: Rows, width: Width) -> list[str]:
+def device_lines(tables: FleetTables, counter: NDArray[np.bool_], rows: Rows, width: Width) -> list[str]:
     """One line for each device, measurement and window, without newlines.
 
     Args:
         tables: the fleet.
-        counters: which series are counters.
+        counter: which of the rows are of a counter.
         rows: closed windows of series.
         width: of these windows.
     """
     device, prop = tables.device_of_series(rows.series), tables.property_of_series(rows.series)
-    measurement, counter = MEASUREMENT_OF[prop], counters[rows.series]
+    measurement = MEASUREMENT_OF[prop]
     kind = prop * 2 + counter
     middle = np.where(counter, rows.total, rows.total / np.maximum(rows.readings, 1))
     order = np.lexsort((rows.series, measurement, rows.window, device))
@@ -77,7 +77,6 @@ def device_lines(tables: FleetTables, counters: NDArray[np.bool_], rows: Rows, w
 
 def stored_rows(
     tables: FleetTables,
-    counters: NDArray[np.bool_],
     window: int,
     records: Iterable[tuple[int, Mapping[str, float]]],
 ) -> Rows:
@@ -85,25 +84,24 @@ def stored_rows(
 
     Args:
         tables: the fleet.
-        counters: which series are counters.
         window: number of the window.
         records: index of a device and the fields of its lines; several measurements may be together.
     """
     found = []
     for device, fields in records:
-        first, profile = int(tables.first_series[device]), tables.registry.profile(device)
-        for place, entry in enumerate(profile.properties):
+        for place, entry in enumerate(tables.registry.profile(device).properties):
             readings = fields.get(field_name(entry.name, Statistic.COUNT))
             if readings is None:
                 continue
-            middle = Statistic.INCREASE if counters[first + place] else Statistic.MEAN
+            middle = Statistic.INCREASE if entry.counter else Statistic.MEAN
             total = fields.get(field_name(entry.name, middle), 0.0)
             found.append(
                 (
-                    first + place,
+                    device,
+                    place,
                     window,
                     int(readings),
-                    total if counters[first + place] else total * readings,
+                    total if entry.counter else total * readings,
                     fields.get(field_name(entry.name, Statistic.MIN), math.inf),
                     fields.get(field_name(entry.name, Statistic.MAX), -math.inf),
                     int(fields.get(field_name(entry.name, Statistic.QUALITY), 1)),
@@ -111,8 +109,9 @@ def stored_rows(
             )
     if not found:
         return Rows.empty()
-    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64, np.float64, np.uint8)
-    return Rows(*(np.array(column, kind) for column, kind in zip(zip(*found, strict=True), kinds, strict=True)))
+    kinds = (np.int64, np.int64, np.int64, np.int64, np.float64, np.float64, np.float64, np.uint8)
+    columns = [np.array(column, kind) for column, kind in zip(zip(*found, strict=True), kinds, strict=True)]
+    return Rows(tables.numbers.of(*columns[:2]), *columns[2:])
 
 
 def scope_lines(scopes: Scopes, rows: ScopeRows, width: Width, window: int, working: NDArray[np.float64]) -> list[str]:

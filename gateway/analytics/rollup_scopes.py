@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.rollup_names import Scope
-from gateway.analytics.columns import MEASUREMENT_OF, MEASUREMENTS, PROPERTIES, PROPERTY_NUMBER, FleetTables
+from gateway.analytics.columns import MEASUREMENT_OF, MEASUREMENTS, PROPERTIES, PROPERTY_NUMBER, FleetTables, distinct
 from gateway.analytics.windows import Floats, Integers, Rows
 
 MERGE_AFTER = 16
@@ -44,21 +44,18 @@ class Scopes:
                 self.names.append(key)
             return found
 
-        self.of = np.full((3, tables.count), -1, np.int64)
+        places, place = distinct(tables.commune, tables.zone, tables.group)
+        scopes = np.full((3, len(places)), -1, np.int32)
+        for column, (commune, zone, group) in enumerate(places):
+            key, zone_name = registry.communes.texts[commune], registry.zones.texts[zone]
+            group_name = registry.groups.texts[group].partition("/")[2]
+            scopes[:, column] = (
+                number(Scope.COMMUNE, key, key),
+                number(Scope.ZONE, key, zone_name) if zone_name else -1,
+                number(Scope.GROUP, key, group_name) if group_name else -1,
+            )
+        self.of = scopes[:, place]
         """The commune, zone and group of each device; -1 where it is in none."""
-        known: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-        places = zip(tables.commune.tolist(), tables.zone.tolist(), tables.group.tolist(), strict=True)
-        for device, place in enumerate(places):
-            scopes = known.get(place)
-            if scopes is None:
-                commune, zone = registry.communes.texts[place[0]], registry.zones.texts[place[1]]
-                group = registry.groups.texts[place[2]].partition("/")[2]
-                scopes = known[place] = (
-                    number(Scope.COMMUNE, commune, commune),
-                    number(Scope.ZONE, commune, zone) if zone else -1,
-                    number(Scope.GROUP, commune, group) if group else -1,
-                )
-            self.of[:, device] = scopes
         self._tables = tables
         self._counters = _counter_properties(tables)
         self.expected = self._expected()

@@ -1,32 +1,31 @@
 """Roll-ups to and from a snapshot: open windows, counters, and what is still to be mended."""
 
 import json
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from gateway.analytics.packed import Match, dump, from_parts, load, match, signature, to_parts
+from gateway.analytics.packed import Match, dump, from_parts, load, match, to_parts
 from gateway.analytics.rollup_parts import Pending
 from gateway.analytics.rollups import Rollups
+from gateway.line.snapshot import Bytes
 
 
-def snapshot(rollups: Rollups) -> list[bytes]:
+def snapshot(rollups: Rollups) -> list[Bytes]:
     """Everything a new object needs to go on. Readings that come after it must be marked when it is taken over."""
     series, counters = rollups.columns()
-    places = np.flatnonzero(rollups.counters.is_counter)
     return to_parts(
         {
-            "fleet": signature(rollups.tables),
+            "fleet": rollups.tables.signature,
             "pending": json.dumps(rollups.pending()).encode(),
-            "counter_series": places.tobytes(),
+            "counter_series": rollups.counters.series().tobytes(),
             **dump({f"series.{name}": column for name, column in series.items()}),
             **dump({f"counter.{name}": column for name, column in counters.items()}),
         }
     )
 
 
-def restore(rollups: Rollups, parts: Sequence[bytes]) -> bool:
+def restore(rollups: Rollups, parts: Sequence[Bytes]) -> bool:
     """Take a snapshot over, also one of another fleet, into roll-ups that have taken nothing in yet.
 
     Returns:
@@ -44,8 +43,8 @@ def restore(rollups: Rollups, parts: Sequence[bytes]) -> bool:
         here = rollups.counters.slots(shared.series_here)
         both = known & (here >= 0)
         load({f"counter.{name}": c for name, c in counters.items()}, saved, here[both], there[both])
-        rollups.resume(_renumbered(Pending(*json.loads(saved["pending"])), shared))
-    except (ValueError, KeyError, IndexError, TypeError, zlib.error):
+        rollups.resume(_renumbered(Pending(*json.loads(bytes(saved["pending"]))), shared))
+    except (ValueError, KeyError, IndexError, TypeError):
         return False
     return True
 

@@ -126,15 +126,27 @@ class Rollups:
         """Close windows whose time is over; a bounded number at a time, so call it every second or so."""
         hour = (now - GRACE) // HOUR - 1
         due = self.hours.due(hour)
-        self._close_hours(self.hours.take(due[:SERIES_AT_ONCE]))
-        if len(due) > SERIES_AT_ONCE:
+        now_due = self._some(due)
+        self._close_hours(self.hours.take(now_due))
+        if len(now_due) < len(due):
             return
         self._finish(Width.HOUR, hour)
         day = (hour + 8) // 24 - 1
         due = self.days.due(day)
-        self._emit(Width.DAY, self.days.take(due[:SERIES_AT_ONCE]))
-        if len(due) <= SERIES_AT_ONCE:
+        now_due = self._some(due)
+        self._emit(Width.DAY, self.days.take(now_due))
+        if len(now_due) == len(due):
             self._finish(Width.DAY, day)
+
+    def _some(self, due: Integers) -> Integers:
+        """As many as one step closes, and all of each device: a line says how good all its values are together."""
+        if len(due) <= SERIES_AT_ONCE:
+            return due
+        device = self.tables.device_of_series(due)
+        last = np.partition(device, SERIES_AT_ONCE)[SERIES_AT_ONCE]
+        chosen = device < last
+        some: Integers = due[chosen if chosen.any() else device == last]
+        return some
 
     def _close_hours(self, rows: Rows) -> None:
         if not len(rows.series):
@@ -150,7 +162,7 @@ class Rollups:
     def _emit(self, width: Width, rows: Rows, *, mended: bool = False) -> None:
         if not len(rows.series):
             return
-        self._lines.extend(device_lines(self.tables, self.counters.is_counter, rows, width))
+        self._lines.extend(device_lines(self.tables, self.counters.are(rows.series), rows, width))
         self._listener(Closed(width, rows, mended))
         for window in np.unique(rows.window).tolist():
             some = rows.only(rows.window == window)
@@ -236,8 +248,8 @@ class Rollups:
 
     def _note_next(self, source: RollupSource, device: int, last: int, stored_until: int) -> None:
         """A counter's next reading counted from the one before the late ones: its hour has too much."""
-        properties, first = self.tables.registry.profile(device).properties, int(self.tables.first_series[device])
-        counters = [(entry.name, first + place) for place, entry in enumerate(properties) if entry.counter]
+        properties, number = self.tables.registry.profile(device).properties, self.tables.series_of
+        counters = [(entry.name, number(device, place)) for place, entry in enumerate(properties) if entry.counter]
         found = source.after(device, (last + 1) * HOUR) if counters else {}
         for name, series in counters:
             newest = self.counters.newest(series)
@@ -257,21 +269,21 @@ class Rollups:
 
     def _recounted(self, device: int, found: Mapping[str, Sequence[Point]], before: Mapping[str, Point]) -> Rows:
         """The hours of a device, summed from what is stored."""
-        first = int(self.tables.first_series[device])
         parts = []
         for place, entry in enumerate(self.tables.registry.profile(device).properties):
             points = found.get(entry.name, ())
             if not points:
                 continue
             at, value, quality = (np.array(column) for column in zip(*points, strict=True))
+            series = self.tables.series_of(device, place)
             used, total = quality < Quality.FAIL, value.astype(float)
             if entry.counter:
                 base = before.get(entry.name)
                 known = (base[0], base[1]) if base is not None and base[2] < Quality.FAIL else None
-                total[used] = self.counters.recount(first + place, total[used], at[used], known)
+                total[used] = self.counters.recount(series, total[used], at[used], known)
             parts.append(
                 Rows(
-                    np.full(len(at), first + place, np.int64),
+                    np.full(len(at), series, np.int64),
                     w.hour_number(at),
                     used.astype(np.int64),
                     np.where(used, total, 0.0),

@@ -1,6 +1,5 @@
 """The analytics room as the line sees it: committed readings in; alerts, roll-ups, indices out; state saved whole."""
 
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,9 +15,10 @@ from gateway.analytics.columns import Buffer, Columns, FleetTables
 from gateway.analytics.device_states import DeviceStates
 from gateway.analytics.indices import Indices
 from gateway.analytics.lighting_days import LightingDays
-from gateway.analytics.packed import dump, from_parts, load, match, signature, to_parts
+from gateway.analytics.packed import dump, from_parts, load, match, to_parts
 from gateway.analytics.rollup_parts import Closed, RollupSource
 from gateway.analytics.rollups import Rollups
+from gateway.line.snapshot import Bytes
 from gateway.line.state import State
 from gateway.model import Reading
 
@@ -124,8 +124,8 @@ class Analytics:
         """Alerts that are firing or acknowledged now."""
         return [c for c in self.alerts.book.current() if c.state in (AlertState.FIRING, AlertState.ACKNOWLEDGED)]
 
-    def snapshot(self, *, rollups: bool = True) -> list[bytes]:
-        """Everything a new room needs to go on; hand out every line before.
+    def snapshot(self, *, rollups: bool = True) -> list[Bytes]:
+        """Everything a new room needs to go on, to be written before the room goes on; hand out every line before.
 
         Args:
             rollups: with the sums of open windows, 75 bytes a series. They can be left out of a frequent snapshot:
@@ -134,8 +134,9 @@ class Analytics:
         """
         self._news.flush()
         self._old.flush()
-        parts = {"indices": self.indices.snapshot(), "lighting": self.lighting.snapshot()}
-        parts |= {"states.fleet": signature(self.tables), **dump(self.states.columns())}
+        parts: dict[str, Bytes] = {"indices": self.indices.snapshot()}
+        parts |= {"states.fleet": self.tables.signature, **dump(self.states.columns())}
+        parts |= {f"lighting.{number}": part for number, part in enumerate(self.lighting.snapshot())}
         parts |= {f"alerts.{number}": part for number, part in enumerate(self.alerts.snapshot())}
         if rollups:
             parts |= {f"rollups.{number}": part for number, part in enumerate(rollup_state.snapshot(self.rollups))}
@@ -145,7 +146,7 @@ class Analytics:
 
     @classmethod
     def resumed(
-        cls, registry: Registry, now: int, parts: Sequence[bytes], standards: Standards | None = None
+        cls, registry: Registry, now: int, parts: Sequence[Bytes], standards: Standards | None = None
     ) -> "Analytics":
         """A room that goes on from a snapshot, also of another fleet; an empty one where the snapshot cannot be used.
 
@@ -154,13 +155,16 @@ class Analytics:
         room = cls(registry, now, standards)
         try:
             saved = from_parts(parts)
-            alerts, sums = ([p for name, p in saved.items() if name.startswith(f"{w}.")] for w in ("alerts", "rollups"))
-            good = room.indices.restore(saved["indices"]) and room.lighting.restore(saved["lighting"])
-            good = good and room.alerts.restore(alerts)
+            lighting, alerts, sums = (
+                [part for name, part in saved.items() if name.startswith(f"{word}.")]
+                for word in ("lighting", "alerts", "rollups")
+            )
+            good = room.indices.restore(bytes(saved["indices"]))
+            good = good and room.lighting.restore(lighting) and room.alerts.restore(alerts)
             good = good and (not sums or rollup_state.restore(room.rollups, sums))
-            good = good and ("to_mend" not in saved or rollup_state.take_to_mend(room.rollups, saved["to_mend"]))
+            good = good and ("to_mend" not in saved or rollup_state.take_to_mend(room.rollups, bytes(saved["to_mend"])))
             shared = match(saved["states.fleet"], room.tables)
             load(room.states.columns(), saved, shared.devices_here, shared.devices_there)
-        except (ValueError, KeyError, IndexError, zlib.error):
+        except (ValueError, KeyError, IndexError):
             good = False
         return room if good else cls(registry, now, standards)

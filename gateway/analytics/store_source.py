@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from devices.rollup_names import Scope, Width, measurement_name
 from devices.vocabulary import VOCABULARY
 from gateway.analytics.columns import FleetTables
-from gateway.analytics.counters import Counters
 from gateway.analytics.rollup_lines import LENGTH, stored_rows
 from gateway.analytics.rollup_parts import Point
 from gateway.analytics.windows import Rows, day_number, hour_number
@@ -22,8 +21,8 @@ FAR = 40 * 86_400_000_000_000
 class StoreSource:
     """Implements ``rollup_parts.RollupSource`` on any store."""
 
-    def __init__(self, store: Store, tables: FleetTables, counters: Counters) -> None:
-        self._store, self._tables, self._counters = store, tables, counters
+    def __init__(self, store: Store, tables: FleetTables) -> None:
+        self._store, self._tables = store, tables
 
     def readings(self, device: int, start: int, stop: int) -> Mapping[str, Sequence[Point]]:
         """See ``RollupSource.readings``."""
@@ -54,7 +53,7 @@ class StoreSource:
                     merged.setdefault(device, {}).update(line.fields)
         number = hour_number if width is Width.HOUR else day_number
         window = int(number(start))  # type: ignore[arg-type]  # plain integers divide alike
-        return stored_rows(self._tables, self._counters.is_counter, window, merged.items())
+        return stored_rows(self._tables, window, merged.items())
 
     def _lines(self, device: int, start: int, stop: int, limit: int, *, newest: bool) -> list[StoredLine]:
         registry = self._tables.registry

@@ -97,11 +97,11 @@ def summed(rows: Rows) -> Rows:
 
 
 class Windows:
-    """The open window of every series. 33 bytes a series."""
+    """The open window of every series. 33 bytes a series that has ever had one; zeros take no memory until then."""
 
     def __init__(self, series: int) -> None:
-        self.open = np.full(series, -1, np.int32)
-        """Number of the open window; -1: none."""
+        self.opened = np.zeros(series, np.int32)
+        """Number of the open window, and 1 more; 0: none."""
         self.floor = -1
         """Windows up to this one are closed for every series."""
         self.readings = np.zeros(series, np.int32)
@@ -117,13 +117,14 @@ class Windows:
             The windows that this closed, because the series went on to a newer one; and which of the rows came too late
             for their window: those changed nothing.
         """
-        late = rows.window < np.maximum(self.open[rows.series], self.floor + 1)
+        opened = self.opened[rows.series]
+        late = rows.window < np.maximum(opened - 1, self.floor + 1)
         if late.any():
-            rows = rows.only(~late)
-        newer = rows.window > self.open[rows.series]
+            rows, opened = rows.only(~late), opened[~late]
+        newer = rows.window >= opened
         fresh, same = rows.only(newer), rows.only(~newer)
-        finished = self.take(fresh.series[self.open[fresh.series] >= 0])
-        for column, values in zip(self._columns(), fresh[1:], strict=True):
+        finished = self.take(fresh.series[opened[newer] > 0])
+        for column, values in zip(self._columns(), (fresh.window + 1, *fresh[2:]), strict=True):
             column[fresh.series] = values
         where = same.series
         self.readings[where] += same.readings.astype(np.int32)
@@ -136,21 +137,21 @@ class Windows:
     def due(self, window: int) -> Integers:
         """The series whose open window is this one or an older one; from now on such windows are closed for all."""
         self.floor = max(self.floor, window)
-        return np.flatnonzero((self.open >= 0) & (self.open <= window))
+        return np.flatnonzero((self.opened > 0) & (self.opened <= window + 1))
 
     def take(self, series: Integers) -> Rows:
         """Close the open windows of these series, and return them."""
         columns = [column[series] for column in self._columns()]
         rows = Rows(
             series,
-            columns[0].astype(np.int64),
+            columns[0].astype(np.int64) - 1,
             columns[1].astype(np.int64),
             columns[2],
             columns[3],
             columns[4],
             columns[5],
         )
-        self.open[series] = -1
+        self.opened[series] = 0
         return rows
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -158,7 +159,7 @@ class Windows:
         return {name: getattr(self, name) for name in _NAMES}
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self.open, self.readings, self.total, self.low, self.high, self.worst
+        return self.opened, self.readings, self.total, self.low, self.high, self.worst
 
 
-_NAMES = ("open", "readings", "total", "low", "high", "worst")
+_NAMES = ("opened", "readings", "total", "low", "high", "worst")

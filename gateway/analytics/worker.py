@@ -22,7 +22,8 @@ from gateway.analytics.columns import PROPERTY_NUMBER, Columns
 from gateway.analytics.room import Analytics
 from gateway.analytics.store_source import StoreSource
 from gateway.analytics.windows import HOUR, day_start
-from gateway.line.state import Saver, State, read_parts
+from gateway.line.snapshot import Saver, read_parts
+from gateway.line.state import State
 from gateway.model import Judged, Store, StoreUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -31,10 +32,10 @@ TICK_SECONDS = 1.0
 MEND_SECONDS = 20.0
 SAVE_SECONDS = 60.0
 HEALTH_SECONDS = 10.0
-MOST_WAITING = 2_000
-"""Batches that may wait to be looked at: some seconds of a province. Chosen."""
-AT_ONCE = 50_000
-"""Lines of readings that are looked at together; bounds the memory of one look."""
+MOST_WAITING = 100_000
+"""Lines of readings that may wait to be looked at: twelve seconds of a province, 50 MB. Chosen."""
+AT_ONCE = 10_000
+"""Lines of readings that are looked at together; bounds the memory of one look. Chosen."""
 
 ASK_SECONDS = 5.0
 """Longest wait for the thread to do what somebody asks."""
@@ -119,6 +120,8 @@ class AnalyticsWorker:
         """The alerts as of the last look. From any thread."""
         self._next_mend = self._next_save = self._next_health = 0.0
         self._skipped_since = 0
+        self._taken = self._looked_at = 0
+        """Lines that the line's thread has handed over, and that were looked at since."""
         self.failed: BaseException | None = None
         """What ended the thread, if it was not ``stop``: a bug; the line goes on without it."""
         self.on_turn: Callable[[int], None] | None = None
@@ -128,7 +131,7 @@ class AnalyticsWorker:
         now = self._now()
         try:
             header, *parts = read_parts(path)
-            saved_at, whole = (int(word) for word in header.split())
+            saved_at, whole = (int(word) for word in bytes(header).split())
         except (OSError, ValueError, struct.error, zlib.error):
             return Analytics(registry, now, self._standards)
         room = Analytics.resumed(registry, now, parts, self._standards)
@@ -157,7 +160,8 @@ class AnalyticsWorker:
 
     def take(self, judged: Sequence[Judged]) -> None:
         """Readings that are on disk now. Returns at once."""
-        if self._queue.qsize() < MOST_WAITING and self.failed is None:
+        if self._taken - self._looked_at < MOST_WAITING and self.failed is None:
+            self._taken += len(judged)
             self._queue.put(judged)
         elif not self._skipped_since:
             # Too much at once: what cannot be looked at now is read back from the store later.
@@ -261,6 +265,7 @@ class AnalyticsWorker:
             some = [one for one in news if one.old is old]
             if some:
                 self._room.take(columns_of_judged(some), old=old)
+        self._looked_at += len(news)
         return fleet
 
     def _stand(self, before: Standing | None, now: int, *, changed: bool) -> Standing:
@@ -297,15 +302,14 @@ class AnalyticsWorker:
             self._write([*raw, *rollup])
 
     def _mend(self, now: int) -> None:
-        source = StoreSource(self._store, self._room.tables, self._room.rollups.counters)
+        source = StoreSource(self._store, self._room.tables)
         try:
             self._room.mend(source, self._oldest_waiting() or now)
         except StoreUnavailableError as error:
             log.info("late readings cannot be read back now; trying again", error=str(error))
 
     def _save(self, *, whole: bool) -> None:
-        parts = self._room.snapshot(rollups=whole)
-        self._saver.save([b"%d %d" % (self._now(), whole), *parts], wait=whole)
+        self._saver.save_now([b"%d %d" % (self._now(), whole), *self._room.snapshot(rollups=whole)], wait=whole)
 
 
 def columns_of_judged(judged: Sequence[Judged]) -> Columns:

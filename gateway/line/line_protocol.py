@@ -30,11 +30,11 @@ class Template:
         ]
         self.single = self.parts[0][0] if len(self.parts) == 1 else ""
         rated = [
-            ([number for number, _ in fields], [slots[number].position for number, _ in fields if slots[number].rate])
+            ([number for number, _ in fields], [slots[number] for number, _ in fields if slots[number].rate])
             for _, fields in self.parts
         ]
-        self.rated = [(numbers, positions) for numbers, positions in rated if positions]
-        """Of each line with properties whose rate of change is judged: numbers of all its slots, positions of those."""
+        self.rated = [(numbers, some) for numbers, some in rated if some]
+        """Of each line with properties whose rate of change is judged: numbers of all its slots, and those slots."""
 
     @property
     def line_count(self) -> int:

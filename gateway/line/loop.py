@@ -16,7 +16,7 @@ from devices.topics import ERROR, own_topic
 from gateway.line.journal import Journal, JournalFullError
 from gateway.line.pipeline import Pipeline
 from gateway.line.replayed import Replayed
-from gateway.line.state import Saver
+from gateway.line.snapshot import Saver
 from gateway.line.work import Told
 from gateway.model import Batch, Judged, Uplink
 

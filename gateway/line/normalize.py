@@ -38,6 +38,8 @@ class Slot(NamedTuple):
     """Plausible change per minute; 0 is not judged."""
     flat_after: int
     """Equal values in a row that are suspect; 0 is not judged."""
+    watched: int
+    """Index among the profile's watched properties, see ``watched``; -1 if it is none of them."""
 
 
 class Plan:
@@ -48,6 +50,7 @@ class Plan:
         self.decode: Decoder = load(source.envelope or profile.codec).decoder(profile)
         self._positions = {entry.name: number for number, entry in reversed(list(enumerate(profile.properties)))}
         self._entries = {entry.name: entry for entry in reversed(profile.properties)}
+        self._watched = {name: number for number, name in enumerate(watched(profile))}
         self._slots: dict[tuple[str, str], Slot] = {}
         for entry in profile.properties:
             self._slots.setdefault((entry.name, entry.unit), self._slot(entry, entry.unit))
@@ -94,12 +97,19 @@ class Plan:
             plausible_high=_or(entry.plausible_high, known.plausible_high),
             rate=effective_rate(entry),
             flat_after=entry.flat_after,
+            watched=self._watched.get(entry.name, -1),
         )
 
 
 def effective_rate(entry: ProfileProperty) -> float:
     """Plausible change per minute of a property in this profile; 0 is not judged."""
     return _or(entry.rate, VOCABULARY[entry.name].rate)
+
+
+def watched(profile: Profile) -> list[str]:
+    """Properties of which more than the latest value must be known, because their change or repetition is judged."""
+    names = (entry.name for entry in profile.properties if entry.flat_after or effective_rate(entry))
+    return list(dict.fromkeys(names))
 
 
 def _or(own: float | None, general: float) -> float:

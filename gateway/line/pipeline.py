@@ -1,5 +1,6 @@
 """The straight line: uplinks in, one finished batch out; registry, codec, normalize, quality, line protocol."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 LATE_AFTER = 900_000_000_000
 """A reading older than this at receipt counts as late. Chosen: three reports of a device reporting every 5 minutes."""
+PACKETS = 65_536
+"""MQTT packet ids have 16 bits."""
 BACKFILL = -1
 """Source number of records that come from a file."""
 
@@ -66,7 +69,7 @@ class Pipeline:
         self.limits = limits
         self.tally = Tally()
         self._number = senders
-        self._by_packet: dict[int, int] = {}
+        self._by_packet = array("Q", bytes(8 * PACKETS))
         """Identity of the latest uplink by MQTT packet id: if the broker redelivers one, it is this."""
         self._memories: dict[str | int, dict[str, Any]] = {}
         """What codecs remember, by Sparkplug node or by device."""
@@ -76,7 +79,7 @@ class Pipeline:
         """Go on with another fleet (reload)."""
         self.registry = registry
         self.state = state
-        self._sender = self._number(registry.names)
+        self._sender = array("I", self._number(registry.names))
         self._unknown: dict[str, int] = {}
         self._plans: dict[tuple[int, int], tuple[Plan, Templates]] = {}
         self._memories = {key: memory for key, memory in self._memories.items() if isinstance(key, str)}
@@ -193,9 +196,10 @@ class Pipeline:
     def _judge(self, place: Placed, uplink: Uplink, device: int, templates: Templates, work: Work) -> None:
         at, clock, slots, values = place
         state = self.state
-        first = self.registry.first_series[device]
+        first, watch = self.registry.first_series[device], state.watch[device]
         flags = [
-            judge(slot, value, at, state, first + slot.position) for slot, value in zip(slots, values, strict=True)
+            judge(slot, value, at, state, first + slot.position, watch + slot.watched)
+            for slot, value in zip(slots, values, strict=True)
         ]
         self.tally.clock[clock] += 1
         self.tally.readings += len(values)
@@ -215,11 +219,11 @@ class Pipeline:
                 work.lines.append(text)
                 work.line_count += 1
                 work.again.append((device, when))
-        for numbers, positions in template.rated:
+        for numbers, rated in template.rated:
             worst = max([flags[number] for number in numbers]) if work.is_stored else 0
-            for position in positions:
-                if state.time[first + position] == at:
-                    state.line[first + position] = worst
+            for slot in rated:
+                if state.time[first + slot.position] == at:
+                    state.line[watch + slot.watched] = worst
 
     def _set_status(self, uplink: Uplink, device: int, online: bool, work: Work) -> None:
         # A replay tells again what is no longer so.
@@ -301,7 +305,7 @@ class Pipeline:
         return self.state.remembers(device, identity)
 
     def _was_redelivered(self, uplink: Uplink, identity: int) -> bool:
-        return uplink.duplicate and self._by_packet.get(uplink.message_id) == identity
+        return uplink.duplicate and self._by_packet[uplink.message_id] == identity
 
     def recall(self, heard: Sequence[Heard], device_of: dict[int, int]) -> None:
         """Know again, after a restart, what the journal's rows say was heard since the last snapshot.

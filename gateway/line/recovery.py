@@ -7,7 +7,7 @@ import structlog
 from devices.quality import Clock
 from gateway.line.journal import Journal
 from gateway.line.line_protocol import Line, read_back
-from gateway.line.normalize import OWN_CLOCK, effective_rate
+from gateway.line.normalize import OWN_CLOCK, effective_rate, watched
 from gateway.line.pipeline import Pipeline
 from gateway.line.quality import settle
 from gateway.line.state import UNSURE, State
@@ -46,7 +46,9 @@ def _take_line(state: State, line: Line) -> None:
         state.newest[device] = UNSURE
     worst = line.fields["quality"]
     taken = set()
-    for position, entry in enumerate(registry.profile(device).properties):
+    profile = registry.profile(device)
+    rows = {name: state.watch[device] + number for number, name in enumerate(watched(profile))}
+    for position, entry in enumerate(profile.properties):
         value = line.fields.get(entry.name)
         series = registry.first_series[device] + position
         if value is None or entry.name in taken:
@@ -55,7 +57,7 @@ def _take_line(state: State, line: Line) -> None:
         if line.at < state.time[series]:
             continue
         flag = int(line.fields.get(f"{entry.name}_quality", worst))
-        rate = effective_rate(entry)
-        settle(value, line.at, flag, entry.flat_after, rate, state, series)
+        rate, row = effective_rate(entry), rows.get(entry.name, -1)
+        settle(value, line.at, flag, entry.flat_after, rate, state, series, row)
         if rate:
-            state.line[series] = int(worst)
+            state.line[row] = int(worst)

@@ -1,32 +1,30 @@
 """Hot state: latest value, time and quality of every series in packed arrays; saved each minute, mended on start."""
 
 import json
-import os
 import struct
-import threading
-import zlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from devices.profile import Profile
 from devices.registry import Registry
 from devices.vocabulary import Measurement
 from gateway.line.completeness import ANEW, LATE, missing, step
+from gateway.line.normalize import watched
+from gateway.line.snapshot import read_parts
 from gateway.model import Heard, Outcome
 
-MAGIC = b"VILLAGE2"
 RING = 64
 """A repeat is recognised within this many uplinks of a device."""
 UNSURE = 2**62
 """``newest`` of a device that has sent a time in the future: no time is later, so every uplink is looked up."""
 UNKNOWN, OFFLINE, ONLINE = 0, 1, 2
 
-_SERIES = (
-    ("value", "d"), ("before", "d"), ("time", "q"), ("quality", "B"), ("run", "H"), ("gap", "H"), ("line", "B"),
-)  # fmt: skip
+_SERIES = (("value", "d"), ("time", "q"), ("quality", "B"))
+_WATCHED = (("before", "d"), ("run", "H"), ("gap", "H"), ("line", "B"))
 _DEVICE = (("seen", "q"), ("newest", "q"), ("status", "B"), ("slot", "B"), ("sequence", "q"), ("unread", "H"))
 
 
@@ -55,18 +53,17 @@ class State:
     """What the gateway knows now. Written by the line's thread only; readers may be a commit behind."""
 
     value: "array[float]"
-    before: "array[float]"
-    """The value before the latest one."""
-    gap: "array[int]"
-    """Minutes from the value before to the latest one, rounded up; 0 where it is no neighbour to compare with."""
-    line: "array[int]"
-    """Worst flag of the line in which the latest value is stored, 0 where it is not; only of series whose rate of
-    change is judged."""
     time: "array[int]"
     quality: "array[int]"
     """0 where the series has never had a value."""
+    before: "array[float]"
+    """The value before the latest one. This and the next three are only of watched series, see ``watch``."""
     run: "array[int]"
     """How often in a row the latest value came again."""
+    gap: "array[int]"
+    """Minutes from the value before to the latest one, rounded up; 0 where it is no neighbour to compare with."""
+    line: "array[int]"
+    """Worst flag of the line in which the latest value is stored, 0 where it is not."""
     seen: "array[int]"
     """``received_at`` of the device's last uplink; 0 never."""
     newest: "array[int]"
@@ -81,10 +78,15 @@ class State:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        for name, code in _SERIES:
-            setattr(self, name, array(code, bytes(array(code).itemsize * registry.series_count)))
-        for name, code in _DEVICE:
-            setattr(self, name, array(code, bytes(array(code).itemsize * len(registry))))
+        self._layout = {profile.id: _Layout.of(profile) for profile in registry.profiles}
+        self.watch, watched_count = _first_rows(registry, [len(layout.watched) for layout in self._layout.values()])
+        """Index of the device's first watched series: those whose change or repetition is judged, in the order of
+        ``normalize.watched``. Most series are not, and need no columns for it."""
+        for columns, count in (
+            (_SERIES, registry.series_count), (_WATCHED, watched_count), (_DEVICE, len(registry))
+        ):  # fmt: skip
+            for name, code in columns:
+                setattr(self, name, array(code, bytes(array(code).itemsize * count)))
         self.ring: list[array[int]] = []
         """Identities (64-bit hashes), slot by slot, so that a young fleet does not pay for all 64."""
         self.stamp = array("Q", bytes(8 * len(registry)))
@@ -169,43 +171,43 @@ class State:
         """The same knowledge for a changed fleet: devices by name, properties by name."""
         fresh = State(registry)
         fresh.ring = [array("Q", bytes(8 * len(registry))) for _ in self.ring]
-        old = self.registry
         for device, name in enumerate(registry.names):
-            before = old.index.get(name)
-            if before is None:
-                continue
-            for field, _ in _DEVICE:
-                getattr(fresh, field)[device] = getattr(self, field)[before]
-            for column, kept in zip(fresh.ring, self.ring, strict=True):
-                column[device] = kept[before]
-            names = [entry.name for entry in old.profile(before).properties]
-            for series, origin in _shared_series(registry, device, names):
-                for field, _ in _SERIES:
-                    getattr(fresh, field)[series] = getattr(self, field)[old.first_series[before] + origin]
-            fresh.stamp[device] = min(1, self.stamp[before])
+            before = self.registry.index.get(name)
+            if before is not None:
+                layout = self._layout[self.registry.profile(before).id]
+                fresh._take_over(
+                    device, self, _Place(before, self.registry.first_series[before], self.watch[before]), layout
+                )
+                fresh.stamp[device] = min(1, self.stamp[before])
         return fresh
+
+    def _take_over(self, device: int, other: "State | _Columns", place: "_Place", layout: "_Layout") -> None:
+        """What was known of a device elsewhere, whose profile had that layout there."""
+        own, registry = self._layout[self.registry.profile(device).id], self.registry
+        for columns, here, there, names, names_there in (
+            (_SERIES, registry.first_series[device], place.series, own.properties, layout.properties),
+            (_WATCHED, self.watch[device], place.watched, own.watched, layout.watched),
+        ):
+            for number, origin in _shared(names, names_there):
+                for field, _ in columns:
+                    getattr(self, field)[here + number] = getattr(other, field)[there + origin]
+        for field, _ in _DEVICE:
+            getattr(self, field)[device] = getattr(other, field)[place.device]
+        for column, kept in zip(self.ring, other.ring, strict=True):
+            column[device] = kept[place.device]
 
     # snapshot ------------------------------------------------------------------------------------------------
 
     def snapshot(self, through: int) -> list[bytes]:
         """The state as of journal row ``through``, ready to be written by another thread."""
-        header = {
-            "through": through,
-            "ring": len(self.ring),
-            "profiles": self._profiles(),
-        }
+        header = {"through": through, "ring": len(self.ring), "profiles": self._layout}
         # A column changes while another thread writes it, so the line's thread copies it here: a few milliseconds.
-        names = zlib.compress("\n".join(self._signature()).encode(), 1)
-        columns = [getattr(self, name).tobytes() for name, _ in (*_SERIES, *_DEVICE)]
-        return [json.dumps(header).encode(), names, *columns, *(column.tobytes() for column in self.ring)]
+        columns = [getattr(self, name).tobytes() for name, _ in (*_SERIES, *_WATCHED, *_DEVICE)]
+        fleet = [self._names(), self.registry.profile_of.tobytes()]
+        return [json.dumps(header).encode(), *fleet, *columns, *(column.tobytes() for column in self.ring)]
 
-    def _profiles(self) -> dict[str, list[str]]:
-        """Property names in the order of their series, by profile: a mended profile must not mix up old values."""
-        return {profile.id: [entry.name for entry in profile.properties] for profile in self.registry.profiles}
-
-    def _signature(self) -> Iterator[str]:
-        for device, name in enumerate(self.registry.names):
-            yield f"{name} {self.registry.profiles[self.registry.profile_of[device]].id}"
+    def _names(self) -> bytes:
+        return "\n".join(self.registry.names).encode()
 
     def restore(self, path: Path) -> int:
         """Read a snapshot; return the journal row it was taken at (0: there is none that can be read).
@@ -213,115 +215,104 @@ class State:
         A snapshot is an optimisation: whatever is wrong with it, the state only starts emptier.
         """
         try:
-            parts = read_parts(path)
-            header = json.loads(parts[0])
-            through, ring, profiles = int(header["through"]), int(header["ring"]), dict(header["profiles"])
-            devices = zlib.decompress(parts[1]).decode().splitlines()
-            columns = _Columns(parts[2:], ring, devices, profiles)
-        except (OSError, ValueError, KeyError, IndexError, TypeError, zlib.error, struct.error):
+            head, names, profile_of, *columns = read_parts(path)
+            header = json.loads(bytes(head))
+            layouts = [_Layout(*map(list, layout)) for layout in header["profiles"].values()]
+            through = int(header["through"])
+            saved = _Columns(columns, int(header["ring"]), layouts, profile_of)
+            is_same = header["profiles"] == json.loads(json.dumps(self._layout))
+            if is_same and names == self._names() and profile_of == self.registry.profile_of.tobytes():
+                self._fill(saved)
+            else:
+                self._fill_changed(saved, bytes(names).decode().splitlines(), layouts)
+        except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error):
             return 0
-        if profiles == self._profiles() and devices == list(self._signature()):
-            self._fill(columns)
-        else:
-            self._fill_changed(columns, devices, profiles)
         return through
 
-    def _fill(self, columns: "_Columns") -> None:
-        for name, column in columns.by_name.items():
+    def _fill(self, saved: "_Columns") -> None:
+        for name, column in vars(saved).items():
             setattr(self, name, column)
-        self.ring = columns.ring
-        for device, seen in enumerate(self.seen):
-            if seen:
-                self.stamp[device] = 1
+        np.frombuffer(self.stamp, np.uint64)[:] = np.frombuffer(self.seen, np.int64) > 0
 
-    def _fill_changed(self, columns: "_Columns", devices: Sequence[str], profiles: Mapping[str, Sequence[str]]) -> None:
+    def _fill_changed(self, saved: "_Columns", devices: Sequence[str], layouts: Sequence["_Layout"]) -> None:
         """The fleet changed while the gateway was down: take over what still has the same device, by property."""
-        self.ring = [array("Q", bytes(8 * len(self.registry))) for _ in columns.ring]
-        first = 0
-        for before, line in enumerate(devices):
-            name, _, profile = line.partition(" ")
-            device = self.registry.index.get(name)
+        if len(devices) != len(saved.profile_of):
+            raise ValueError("as many names as devices")
+        self.ring = [array("Q", bytes(8 * len(self.registry))) for _ in saved.ring]
+        series = watched = 0
+        for before, (name, number) in enumerate(zip(devices, saved.profile_of, strict=True)):
+            device, layout = self.registry.index.get(name), layouts[number]
             if device is not None:
-                for series, origin in _shared_series(self.registry, device, profiles[profile]):
-                    for field, _ in _SERIES:
-                        getattr(self, field)[series] = columns.by_name[field][first + origin]
-                for field, _ in _DEVICE:
-                    getattr(self, field)[device] = columns.by_name[field][before]
-                for ring, kept in zip(self.ring, columns.ring, strict=True):
-                    ring[device] = kept[before]
+                self._take_over(device, saved, _Place(before, series, watched), layout)
                 self.stamp[device] = min(1, self.seen[device])
-            first += len(profiles[profile])
+            series, watched = series + len(layout.properties), watched + len(layout.watched)
+
+
+class _Layout(NamedTuple):
+    """Which series a device of one profile has, in their order."""
+
+    properties: list[str]
+    watched: list[str]
+
+    @classmethod
+    def of(cls, profile: Profile) -> "_Layout":
+        return cls([entry.name for entry in profile.properties], watched(profile))
+
+
+class _Place(NamedTuple):
+    """Where a device stands in some columns."""
+
+    device: int
+    series: int
+    watched: int
 
 
 class _Columns:
-    """A snapshot's columns, of the lengths they must have."""
+    """A snapshot's columns, of the lengths they must have, by the names they have in ``State``."""
 
     def __init__(
-        self, data: Sequence[bytes], ring: int, devices: Sequence[str], profiles: Mapping[str, Sequence[str]]
+        self, data: Sequence[memoryview], ring: int, layouts: Sequence[_Layout], profile_of: memoryview
     ) -> None:
-        series = sum(len(profiles[line.partition(" ")[2]]) for line in devices)
-        counts = [series] * len(_SERIES) + [len(devices)] * (len(_DEVICE) + ring)
-        codes = [code for _, code in (*_SERIES, *_DEVICE)] + ["Q"] * ring
-        found = [array(code, part) for code, part in zip(codes, data, strict=True)]
-        if [len(column) for column in found] != counts:
-            raise ValueError("columns of another length")
-        self.by_name = {name: column for (name, _), column in zip((*_SERIES, *_DEVICE), found, strict=False)}
-        self.ring: list[array[int]] = found[len(self.by_name) :]
+        self.profile_of = _array("H", profile_of)
+        count = len(self.profile_of)
+        devices = np.bincount(np.frombuffer(profile_of, np.uint16), minlength=len(layouts)).tolist()
+        pairs = list(zip(devices, layouts, strict=True))
+        counts = {
+            _SERIES: sum(number * len(layout.properties) for number, layout in pairs),
+            _WATCHED: sum(number * len(layout.watched) for number, layout in pairs),
+            _DEVICE: count,
+        }
+        wanted = [(name, code, length) for columns, length in counts.items() for name, code in columns]
+        wanted += [("", "Q", count)] * ring
+        self.ring: list[array[int]] = []
+        for (name, code, length), part in zip(wanted, data, strict=True):
+            column = _array(code, part)
+            if len(column) != length:
+                raise ValueError("a column of another length")
+            if name:
+                setattr(self, name, column)
+            else:
+                self.ring.append(column)
 
 
-def _shared_series(new: Registry, device: int, names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Series of the device now, and where the same property was among the properties it had."""
-    origin = {name: number for number, name in reversed(list(enumerate(names)))}
-    for number, entry in enumerate(new.profile(device).properties):
-        if entry.name in origin:
-            yield new.first_series[device] + number, origin[entry.name]
+def _array(code: str, data: memoryview) -> "array[Any]":
+    found = array(code)
+    found.frombytes(data)
+    return found
 
 
-def read_parts(path: Path) -> list[bytes]:
-    """The parts of a file that ``Saver`` has written.
-
-    Raises:
-        OSError, ValueError, struct.error: there is none, or it is not whole.
-    """
-    data = path.read_bytes()
-    if data[:8] != MAGIC or zlib.crc32(data[12:]) != struct.unpack_from("<I", data, 8)[0]:
-        raise ValueError("not a snapshot")
-    parts, at = [], 12
-    while at < len(data):
-        (length,) = struct.unpack_from("<Q", data, at)
-        parts.append(data[at + 8 : at + 8 + length])
-        at += 8 + length
-    return parts
+def _first_rows(registry: Registry, widths: Sequence[int]) -> "tuple[array[int], int]":
+    """Where each device's rows begin if a device has as many as its profile says, and how many there are."""
+    rows = (
+        np.array(widths, np.int64)[np.frombuffer(registry.profile_of, np.uint16)] if len(registry) else np.zeros(0, int)
+    )
+    ends = np.cumsum(rows)
+    return _array("I", memoryview((ends - rows).astype(np.uint32).tobytes())), int(rows.sum())
 
 
-class Saver:
-    """Writes snapshots in its own thread, whole or not at all."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._thread: threading.Thread | None = None
-
-    def save(self, parts: list[bytes], *, wait: bool = False) -> bool:
-        """Write a snapshot; returns False if the one before is still being written."""
-        if self._thread is not None and self._thread.is_alive():
-            if not wait:
-                return False
-            self._thread.join()
-        self._thread = threading.Thread(target=self._write, args=(parts,), name="state-saver")
-        self._thread.start()
-        if wait:
-            self._thread.join()
-        return True
-
-    def _write(self, parts: list[bytes]) -> None:
-        temporary = self.path.with_suffix(".new")
-        body = b"".join(struct.pack("<Q", len(part)) + part for part in parts)
-        try:
-            with temporary.open("wb") as file:
-                file.write(MAGIC + struct.pack("<I", zlib.crc32(body)) + body)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        except OSError:
-            # A full disk must not stop the line; the journal says loudly that there is no room.
-            temporary.unlink(missing_ok=True)
+def _shared(names: Sequence[str], names_there: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Places of what is in both lists: here, and there."""
+    there = {name: number for number, name in reversed(list(enumerate(names_there)))}
+    for number, name in enumerate(names):
+        if name in there:
+            yield number, there[name]

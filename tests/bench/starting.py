@@ -10,7 +10,8 @@ from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from gateway.line.journal import Journal
 from gateway.line.pipeline import Limits, Pipeline
-from gateway.line.state import Saver, State
+from gateway.line.snapshot import Saver
+from gateway.line.state import State
 from gateway.model import Uplink
 from tests.bench import stage
 from tests.bench.figures import Size, Taken
