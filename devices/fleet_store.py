@@ -25,8 +25,8 @@ _PLAIN = tuple(name for name in FleetRow.model_fields if name not in {"hardware_
 _COLUMNS = ", ".join(f'"{name}"' for name in _PLAIN)
 BUSY_SECONDS = 10.0
 """How long a change waits for another one. Chosen: an import's commit takes about a second."""
-_CHUNK = 20_000
-"""Devices read at once, so that loading needs little memory beside the registry. Chosen."""
+_CHUNK = 4_000
+"""Devices read at once: what loading leaves between the names that stay is memory nobody gets back. Chosen."""
 
 
 class Change(NamedTuple):

@@ -30,6 +30,7 @@ from gateway.line.redecode import Redecoder
 from gateway.line.replay import Replayer
 from gateway.line.snapshot import Saver
 from gateway.line.state import State
+from gateway.memory import give_back_large_arrays
 from gateway.model import Batch, Store
 from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded
@@ -336,6 +337,7 @@ def run(settings: Settings) -> int:
         Exit status: 0 after a signal, 1 if the line failed (nothing unsafe was acknowledged; start it again).
     """
     ended = threading.Event()
+    give_back_large_arrays()
     # What is made here lives as long as the process: it is no garbage, and need not be looked through for some.
     gc.disable()
     app = App(settings)
