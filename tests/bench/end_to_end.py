@@ -76,15 +76,16 @@ def run_gateway(module: str, store: Influx, province: Province, fleet: Path, cou
     """Until InfluxDB has everything; the ledger and a count of the points agree afterwards."""
     stores = stage.to_influx(store)
     with stage.broker() as broker, stage.gateway(broker, stores, fleet, module=module) as gateway:
-        before = store.stored()
         stage.warm_up(broker.port, province)
-        store.await_stored(before + WARM_UP)
+        stage.await_delivered(gateway, WARM_UP)
+        before = store.stored()
         order = stage.order(broker.port, province, WARM_UP, count)
         with sender(order).await_ready() as field:
             influxdb = stage.process_of(store.server)
             watch = Stopwatch(broker=stage.process_of(broker), gateway=gateway.process, InfluxDB=influxdb)
             field.go()
-            ended = store.await_stored(before + WARM_UP + count)
+            store.await_stored(before + count)
+            ended = stage.await_delivered(gateway, WARM_UP + count)
             cpu = watch.seconds()
             sent = field.report()
         totals = stage.await_settled(gateway)["totals"]

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,18 +36,21 @@ class Size(NamedTuple):
     commune: int = 5000
     """Devices of the commune whose latest values are asked."""
     questions: int = 15
-    shape_seconds: float = 15.0
+    shape_seconds: float = 8.0
     shape_rates: Sequence[int] = (1, 10, 100, 1000, 8000)
     shape_devices: Sequence[int] = (100, 1000, 10_000, 200_000)
+    days: int = 365
+    """Of roll-ups that the panels of a dashboard are drawn from."""
 
 
 FULL = Size("full")
 QUICK = Size(
-    "quick", devices=20_000, pairs=2, messages=20_000, province_seconds=5.0, backlog=60_000, latency_seconds=4.0,
-    starts=2, disk_seconds=4.0, calls=30, questions=5, shape_seconds=3.0, shape_rates=(1, 100, 1000, 8000),
+    "quick", devices=20_000, days=30, pairs=2, messages=20_000, province_seconds=5.0, backlog=60_000,
+    latency_seconds=4.0, starts=2, disk_seconds=4.0, calls=30, questions=5, shape_seconds=3.0,
+    shape_rates=(1, 100, 1000, 8000),
     shape_devices=(100, 20_000),
 )  # fmt: skip
-"""To see that everything works, in under three minutes; its figures are only rough."""
+"""To see that everything works, in a few minutes; its figures are only rough."""
 JSON_FAMILY = ("native", "json_fields", "bare", "senml", "tasmota", "zigbee2mqtt", "airrohr", "chirpstack",
                "things_stack")  # fmt: skip
 """Codecs whose payload, or whose envelope, is JSON."""
@@ -88,6 +92,7 @@ FIGURES = {
                "bare urllib3 posting the same bodies, gzipped beforehand", goal=0.7, is_better_high=True),
         Figure("rss_mb", "resident memory, each of 200,000 devices has sent 7 values twice", "", "MB", 300.0),
         Figure("backlog_rss_mb", "what a backlog of a million points adds to it", "", "MB", 50.0),
+        Figure("rss_peak_mb", "the most it ever was until then", "", "MB"),
         Figure("start_s", "start to taking messages, 200,000 devices and their saved state", "", "s", 3.0),
         Figure("bytes_ratio_8000", "bytes written to disk at 8,000 messages a second", "bytes of line protocol",
                goal={"commit": 3.0}),
@@ -95,6 +100,12 @@ FIGURES = {
         Figure("codec_us", "bytes to observations", "", "us", dict.fromkeys(JSON_FAMILY, 15.0)),
         Figure("query_ms", "a question, asked as the board and the dashboards do", "", "ms",
                {"latest": 50.0, "day": 50.0, "year": 300.0}),
+        Figure("panel_ms", "a panel over a year of a commune of 5,000 lamps", "", "ms", 300.0),
+        Figure("rules_us", "all alert rules, for one reading", "", "us", 1.0),
+        Figure("silent_s", "which of 200,000 devices are silent, and which circuits are out", "", "s", 1.0),
+        Figure("fleet_import_s", "200,000 devices from a CSV file into the fleet", "", "s", 60.0),
+        Figure("lookup_us", "who speaks on a topic", "", "us", 5.0),
+        Figure("line_us", "one message in the line, by what is done with it", "", "us"),
         Figure("per_second", "messages a second of the three contenders of e2e_ratio", "", "msg/s"),
         Figure("cpu_us", "processor time for one message, by contender and process", "", "us"),
         Figure("bare_drain_per_s", "the bare HTTP client of drain_ratio", "", "lines/s"),
@@ -136,9 +147,19 @@ def this_run(size: Size) -> dict[str, str | int]:
         "processor": model or platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "load_before": f"{os.getloadavg()[0]:.1f}",
+        "commit": commit(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def commit() -> str:
+    """What is measured; with a plus sign if files differ from it."""
+    command = ["git", "-C", str(RESULTS.parents[1]), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 class Kept(NamedTuple):

@@ -13,14 +13,17 @@ from pathlib import Path
 from gateway.northbound.sifting import MAX_BYTES, MAX_LINES
 from tests.bench import stage
 from tests.bench.figures import Size, Taken
-from tests.bench.processes import resident_mb
+from tests.bench.processes import peak_mb_of, resident_mb
 from tests.bench.province import Province
 from tests.bench.sender import sender
 from tests.bench.stage import Gateway, Influx
 from tests.gateway_process import await_that
 from tests.servers import Server
 
-KEYS = ("province_backlog_slope", "rss_mb", "backlog_rss_mb", "drain_ratio", "bare_drain_per_s", "drain_per_s")
+KEYS = (
+    "province_backlog_slope", "rss_mb", "backlog_rss_mb", "rss_peak_mb", "drain_ratio", "bare_drain_per_s",
+    "drain_per_s",
+)  # fmt: skip
 SAMPLE_SECONDS = 0.25
 FIRST_SHARE = 0.1
 """Of the time at full rate, left out of the slope: the queue to the store fills up to its normal length."""
@@ -42,7 +45,7 @@ def measure(size: Size, work: Path) -> list[Taken]:
             gateway.await_connected()
             stage.warm_up(broker.port, province)
             slope = _full_rate(gateway, store, broker, province, size)
-            busy_mb = resident_mb(gateway.process)
+            busy_mb, peak_mb = resident_mb(gateway.process), peak_mb_of(gateway.process)
             _fill_backlog(gateway, store, broker, province, size.backlog)
             full_mb = resident_mb(gateway.process)
             gateway.stop()
@@ -52,6 +55,7 @@ def measure(size: Size, work: Path) -> list[Taken]:
         Taken.of("province_backlog_slope", slope),
         Taken.of("rss_mb", busy_mb),
         Taken.of("backlog_rss_mb", full_mb - busy_mb),
+        Taken.of("rss_peak_mb", peak_mb),
         Taken.of("drain_ratio", *(bare / ours for bare, ours in drains)),
         Taken.of("bare_drain_per_s", *(size.backlog / bare for bare, _ in drains)),
         Taken.of("drain_per_s", *(size.backlog / ours for _, ours in drains)),
@@ -59,19 +63,20 @@ def measure(size: Size, work: Path) -> list[Taken]:
 
 
 def _full_rate(gateway: Gateway, store: Influx, broker: Server, province: Province, size: Size) -> float:
-    """Growth of (due minus stored) in messages a second while they are offered; in the end everything is stored."""
+    """Growth of (due, and not stored) in messages a second while they are offered; in the end everything is stored."""
     count = int(size.rate * size.province_seconds)
-    before = store.stored()
+    before = stage.progress(gateway).received
     order = stage.order(broker.port, province, 0, count, size.rate)
     samples: list[tuple[float, int]] = []
     with sender(order).await_ready() as field:
         field.go()
         first = time.monotonic()
         while (now := time.monotonic()) - first < size.province_seconds:
-            samples.append((now, store.stored() - before))
+            at = stage.progress(gateway)
+            samples.append((now, at.received - before - at.waiting))
             time.sleep(SAMPLE_SECONDS)
         began = field.report()["began"]
-    store.await_stored(before + count)
+    stage.await_delivered(gateway, before + count)
     stage.await_settled(gateway)
     stage.check_count(store, order)
     steady = [sample for sample in samples if sample[0] - began > FIRST_SHARE * size.province_seconds]
@@ -137,6 +142,7 @@ def _drain_once(data: Path, gateway_in: Callable[[Path], Gateway], store: Influx
         with gateway_in(place) as gateway:
             began = time.monotonic()
             store.server.resume()
-            ended = store.await_stored(before + count)
+            store.await_stored(before + count)
+            ended = stage.await_delivered(gateway, 0)
             stage.await_settled(gateway)
     return ended - began

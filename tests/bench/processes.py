@@ -30,6 +30,11 @@ def resident_mb(process: int) -> float:
     return _kilobytes(Path(f"/proc/{process}/status"), "VmRSS:") / 1024
 
 
+def peak_mb_of(process: int) -> float:
+    """The most memory it ever had in RAM [MB]."""
+    return _kilobytes(Path(f"/proc/{process}/status"), "VmHWM:") / 1024
+
+
 def written_bytes(process: int) -> int:
     """Bytes it has caused to be written to disk: pages it made dirty, each once until it is written."""
     return int(_field(Path(f"/proc/{process}/io"), "write_bytes:"))

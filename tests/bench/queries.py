@@ -74,7 +74,7 @@ def _ask_api(province: Province, work: Path, size: Size) -> list[float]:
         with sender(stage.order(broker.port, province, 0, province.devices)).await_ready() as field:
             field.go()
             field.report()
-        stage.await_settled(gateway, "here")
+        stage.await_delivered(gateway, province.devices)
         return _timed(size, lambda: _latest_by_api(gateway, province))
 
 

@@ -1,5 +1,6 @@
 """The shape of the cost: processor time of the gateway for one message, by messages a second and by devices."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench import stage
@@ -19,19 +20,9 @@ def measure(size: Size, work: Path) -> list[Taken]:
     """All threads of the gateway together: edge, line, delivery to InfluxDB, and what runs while nothing comes."""
     by_rate: dict[str, list[float]] = {}
     by_devices: dict[str, list[float]] = {}
-    for devices in size.shape_devices:
-        province = Province(devices)
-        fleet = stage.fleet_file(work, province)
-        with (
-            stage.broker() as broker,
-            stage.influx(province) as store,
-            stage.gateway(broker, stage.to_influx(store), fleet) as gateway,
-        ):
-            stage.warm_up(broker.port, province)
-            stage.await_settled(gateway)
-            rates = size.shape_rates if devices == max(size.shape_devices) else (DEVICES_RATE,)
-            for rate in rates:
-                cost = _cost(gateway, store, broker, province, rate, size.shape_seconds)
+    with stage.influx(Province(max(size.shape_devices))) as store:
+        for devices in size.shape_devices:
+            for rate, cost in _costs(store, devices, size, work):
                 if devices == max(size.shape_devices):
                     by_rate[str(rate)] = [cost]
                 if rate == DEVICES_RATE:
@@ -39,12 +30,24 @@ def measure(size: Size, work: Path) -> list[Taken]:
     return [Taken("cost_by_rate_us", by_rate), Taken("cost_by_devices_us", by_devices)]
 
 
-def _cost(gateway: Gateway, store: Influx, broker: Server, province: Province, rate: int, seconds: float) -> float:
+def _costs(store: Influx, devices: int, size: Size, work: Path) -> Iterator[tuple[int, float]]:
+    """By messages a second: all rates for the largest fleet, one for the others."""
+    province = Province(devices)
+    fleet = stage.fleet_file(work, province)
+    with stage.broker() as broker, stage.gateway(broker, stage.to_influx(store), fleet) as gateway:
+        stage.warm_up(broker.port, province)
+        stage.await_settled(gateway)
+        rates = size.shape_rates if devices == max(size.shape_devices) else (DEVICES_RATE,)
+        for rate in rates:
+            yield rate, _cost(gateway, broker, province, rate, size.shape_seconds)
+
+
+def _cost(gateway: Gateway, broker: Server, province: Province, rate: int, seconds: float) -> float:
     """Microseconds of one message, until the last of them is stored."""
     count = max(1, int(rate * seconds))
     with sender(stage.order(broker.port, province, 0, count, rate)).await_ready() as field:
-        before, stored = cpu_seconds(gateway.process), store.stored()
+        before, received = cpu_seconds(gateway.process), stage.progress(gateway).received
         field.go()
         field.report()
-        store.await_stored(stored + count)
+        stage.await_delivered(gateway, received + count)
         return (cpu_seconds(gateway.process) - before) / count * 1e6

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import urllib3
 
@@ -23,6 +23,8 @@ BROKER = "max_inflight_messages 1000\nmax_queued_messages 0\nsys_interval 10"
 PATIENCE = 600.0
 """Longest wait for anything [s]; a benchmark that hangs ends."""
 ROOT_FOLDER = Path(__file__).parents[2]
+LEDGER_PAUSE = 0.05
+"""Between two looks at the ledger [s]: asking costs the gateway some milliseconds."""
 WARM_UP = 2000
 """Messages before the clock starts: connections, templates and the journal's list of senders exist then."""
 
@@ -71,15 +73,15 @@ class Influx:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.http = urllib3.PoolManager(maxsize=2, retries=False)
-        self.write_url = f"{server.url}/write?db={DATABASE}"
 
     def create(self) -> None:
         """Make the database."""
         influxql(self.server, f"CREATE DATABASE {DATABASE}")
 
-    def post(self, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def post(self, body: bytes, headers: dict[str, str] | None = None, database: str = DATABASE) -> None:
         """Write one body."""
-        answer = self.http.request("POST", self.write_url, body=body, headers=headers)
+        url = f"{self.server.url}/write?db={database}"
+        answer = self.http.request("POST", url, body=body, headers=headers)
         if answer.status != 204:
             raise RuntimeError(f"InfluxDB answers {answer.status}: {answer.data[:300]!r}")
 
@@ -111,10 +113,10 @@ class Influx:
         series = self.ask(query).get("series")
         return int(series[0]["values"][0][1]) if series else 0
 
-    def ask(self, query: str) -> Any:
+    def ask(self, query: str, database: str = DATABASE) -> Any:
         """The result of one statement."""
         answer = self.http.request(
-            "GET", f"{self.server.url}/query", fields={"db": DATABASE, "q": query, "epoch": "ns"}, timeout=120.0
+            "GET", f"{self.server.url}/query", fields={"db": database, "q": query, "epoch": "ns"}, timeout=120.0
         )
         return json.loads(answer.data)["results"][0]
 
@@ -196,13 +198,44 @@ def warm_up(port: int, province: Province, count: int = WARM_UP) -> None:
         field.report()
 
 
-def await_settled(process: Gateway, store: str = "influx") -> dict[str, Any]:
+class Progress(NamedTuple):
+    """How far a gateway is."""
+
+    received: int
+    """Uplinks."""
+    waiting: int
+    """Lines that its store does not have yet."""
+    ledger: dict[str, Any]
+
+
+def progress(process: Gateway) -> Progress:
+    """By its ledger, of its only store."""
+    ledger: dict[str, Any] = process.ask("/ledger")
+    (store,) = ledger["lines"]["stores"]
+    return Progress(ledger["totals"]["received"], store["waiting"], ledger)
+
+
+def await_delivered(process: Gateway, received: int) -> float:
+    """When it had so many uplinks and nothing of them waited any more (``time.monotonic``).
+
+    The gateway's own lines (states of devices, alerts) are stored meanwhile, so that counting points tells too soon.
+    """
+
+    def done() -> bool:
+        time.sleep(LEDGER_PAUSE)
+        now = progress(process)
+        return now.received >= received and now.waiting == 0
+
+    await_that(f"{received} uplinks are stored", done, PATIENCE)
+    return time.monotonic()
+
+
+def await_settled(process: Gateway) -> dict[str, Any]:
     """Return the ledger when nothing waits and its sums hold."""
 
     def settled() -> dict[str, Any] | None:
-        ledger: dict[str, Any] = process.ask("/ledger")
-        waiting = [entry["waiting"] for entry in ledger["lines"]["stores"] if entry["store"] == store]
-        return ledger if waiting == [0] and ledger["holds"] else None
+        now = progress(process)
+        return now.ledger if now.waiting == 0 and now.ledger["holds"] else None
 
     found = await_that("nothing waits", settled, PATIENCE)
     assert found is not None
