@@ -131,7 +131,7 @@ def _array(field: Field, found: list[object], phases: Phases, at: int | None) ->
     """One number a phase.
 
     Raises:
-        RefusedError: ``field_type`` if the profile has no phases for it, or there are more than three.
+        RefusedError: ``field_type`` if the profile has no phases for it, or there are more than three; ``not_finite``.
     """
     targets = phases.get(field.name, ())
     if not targets and field.name not in _ADDED_UP:
@@ -146,7 +146,11 @@ def _array(field: Field, found: list[object], phases: Phases, at: int | None) ->
     ]
     known = [value for value in values if value is not None]
     if field.name in _ADDED_UP and len(known) == len(values):
-        observations.append(Observation(field.name, fsum(known), field.unit, at))
+        try:
+            total = fsum(known)
+        except OverflowError as error:
+            raise RefusedError(Reason.NOT_FINITE, f"{field.name}: the phases add up to no number") from error
+        observations.append(Observation(field.name, total, field.unit, at))
     return observations
 
 

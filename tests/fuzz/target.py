@@ -8,21 +8,25 @@ An input is what a device might say, one uplink after the other::
     uplink = setting (byte) flags (byte) payload
 
     setting   which profile, event and port of the golden cases, modulo their number
-    flags     1 retained, 2 marked as a redelivery, 4 received before the clock was set
+    flags     1 retained, 2 marked as a redelivery, 4 received before the clock was set, 8 the payload is a recipe: number
+              of a golden payload in JSON, then edits of three bytes each; see ``edited``
 
 Every uplink goes through the whole line: codec, normalize, quality, line protocol. What a codec remembers begins empty
 with every input, so that a finding can be run again alone.
 """
 
+import copy
+import json
 import logging
 import math
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import atheris
 import structlog
@@ -134,7 +138,12 @@ class Target:
         rows = [FleetRow.model_validate({"device": name, "profile": name, "commune": "10642"}) for name in profiles]
         registry = Registry.of(rows, list(profiles.values()), [Source("fuzz", "fuzz/{device}/{event...}", codec)])
         self.line = Watched(registry, State(registry), lambda names: list(range(1, len(names) + 1)), Limits())
+        known = [payload for case in cases for _, _, payload in said(case) if _is_json(payload)]
+        self.documents = list(dict.fromkeys(known))
         self.seeds = [SEPARATOR.join(self._written(*uplink) for uplink in said(case)) for case in cases]
+        for number in range(len(self.documents[:256])):
+            self.seeds.append(bytes([number % 256, 8, number]))
+            self.seeds.append(bytes([number % 256, 8, number, number, 1, number]))
 
     def _written(self, setting: Setting, retained: bool, payload: bytes) -> bytes:
         return bytes([self.settings.index(setting) % 256, retained]) + payload
@@ -154,10 +163,64 @@ class Target:
             self.line.port = setting.port
             topic = f"fuzz/{setting.profile}/{setting.event or '-'}"
             at = UNSET if flags & 4 else NOW
-            self.line.say(Uplink(topic, uplink[2:], at, 1, bool(flags & 1), bool(flags & 2), 7), setting.event)
+            payload = uplink[2:]
+            if flags & 8 and self.documents and payload:
+                document = self.documents[payload[0] % len(self.documents)]
+                payload = edited(document, payload[1 : 1 + 3 * MOST_EDITS])
+            self.line.say(Uplink(topic, payload, at, 1, bool(flags & 1), bool(flags & 2), 7), setting.event)
         spent = time.thread_time() - began
         if spent > SLOWEST:
             raise BrokenPromiseError(f"{spent:.1f} seconds for {len(data)} bytes")
+
+
+ODD: tuple[object, ...] = (
+    None, True, False, 0, -1, 255, 65535, 2**53, 2**63, -(2**63), 10**30, 0.1, -0.0, 1e-320, 1e308, -1e308, "", "0",
+    "-1", "1e400", "NaN", "ON", "A" * 40, "\x00", "đèn", "1970-01-01T00:00:00", "2026-08-01T04:05:06.789+07:00",
+    "9999-12-31T23:59:60Z", "AQID", [], {}, [[]], [None], {"": 0},
+)  # fmt: skip
+"""Values that readers of JSON have stumbled over."""
+SCALES = (-1, 10, 1000, 1e-3, 2**40, 0.5)
+MOST_EDITS = 8
+
+
+def edited(document: bytes, edits: bytes) -> bytes:
+    """A golden payload in JSON with values replaced, left out, doubled, moved or scaled; three bytes an edit."""
+    tree = json.loads(document)
+    for place, kind, other in zip(edits[::3], edits[1::3], edits[2::3], strict=False):
+        places = list(_places(tree))
+        if not places:
+            return json.dumps(ODD[other % len(ODD)]).encode()
+        (parent, key), (source, named) = places[place % len(places)], places[other % len(places)]
+        match kind % 7:
+            case 0:
+                del parent[key]
+            case 1:
+                parent[key] = copy.deepcopy(ODD[other % len(ODD)])
+            case 2:
+                parent[key] = copy.deepcopy(source[named])
+            case 3:
+                parent[key] = [parent[key]] * (other % 4)
+            case 4 if isinstance(parent, dict):
+                parent[str(named)] = parent[key]
+            case 5 if isinstance(parent, dict):
+                parent[str(ODD[other % len(ODD)])] = parent.pop(key)
+            case _ if isinstance(parent[key], int | float):
+                parent[key] = parent[key] * SCALES[other % len(SCALES)]
+    return json.dumps(tree, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place a value stands in: its object or array, and its key there."""
+    for key in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
+        yield tree, key
+        yield from _places(tree[key])
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        return isinstance(json.loads(payload), dict | list)
+    except ValueError:
+        return False
 
 
 def said(case: Case) -> list[tuple[Setting, bool, bytes]]:
@@ -189,7 +252,17 @@ def main(codec: str, cpu_seconds: float, *arguments: str) -> None:
 
     Path("corpus").mkdir(exist_ok=True)
     atheris.Setup(
-        ["fuzz", f"-max_len={LONGEST}", "-timeout=30", "-print_final_stats=1", *arguments, "corpus", "seeds"], step
+        [
+            "fuzz",
+            f"-max_len={LONGEST}",
+            "-len_control=0",
+            "-timeout=30",
+            "-print_final_stats=1",
+            *arguments,
+            "corpus",
+            "seeds",
+        ],
+        step,
     )
     atheris.Fuzz()
 
