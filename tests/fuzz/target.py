@@ -8,8 +8,8 @@ An input is what a device might say, one uplink after the other::
     uplink = setting (byte) flags (byte) payload
 
     setting   which profile, event and port of the golden cases, modulo their number
-    flags     1 retained, 2 marked as a redelivery, 4 received before the clock was set, 8 the payload is a recipe: number
-              of a golden payload in JSON, then edits of three bytes each; see ``edited``
+    flags     1 retained, 2 marked as a redelivery, 4 received before the clock was set, 8 the payload is a recipe: the
+              number of a golden payload in JSON, then edits of three bytes each; see ``edited``
 
 Every uplink goes through the whole line: codec, normalize, quality, line protocol. What a codec remembers begins empty
 with every input, so that a finding can be run again alone.
