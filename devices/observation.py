@@ -34,7 +34,7 @@ class Reason(StrEnum):
     LENGTH = "length"
     """A binary payload of the wrong length."""
     INTEGRITY = "integrity"
-    """A checksum, sequence or identity inside the payload does not match."""
+    """A checksum, sequence, alias or identity inside the payload does not match what is known."""
     CLOCK = "clock"
     """A time that cannot be read at all (a readable but wrong time is stored and flagged instead)."""
     NO_READING = "no_reading"
@@ -54,12 +54,14 @@ class RefusedError(Exception):
         reason: the enum member, its word is shown everywhere.
         detail: one sentence for a person: what was found, where, what would have been right. Never longer than 300
             characters, and never the payload itself.
+        reply: a downlink that the format's protocol asks for all the same; see ``Message.reply``.
     """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, reply: bytes | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail[:300]
+        self.reply = reply
 
 
 class Observation(NamedTuple):

@@ -6,7 +6,7 @@
   ``.bin`` (exactly the payload);
 - ``provenance``: one line saying where the bytes come from; in ``.hex`` it is the first comment line instead;
 - ``expected.out``: one ``property value unit [time]`` a line, then what else the message says; or ``expected.err``: the
-  reason, one word;
+  reason, one word, and the reply if its protocol asks for one;
 - optionally ``context.toml``: ``profile`` (a shipped one, or a file beside the cases), ``event``, ``zone``,
   ``retained``, ``port``, ``received_at``, and ``earlier``, the uplinks the codec has seen before: file and event. What
   a case does not set, the codec's own ``context.toml`` beside the cases does.
@@ -103,7 +103,8 @@ def outcome(case: Case) -> tuple[str, str]:
     try:
         return "expected.out", described(case.run())
     except RefusedError as error:
-        return "expected.err", f"{error.reason}\n"
+        reply = "" if error.reply is None else f"reply {error.reply.hex()}\n"
+        return "expected.err", f"{error.reason}\n{reply}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
@@ -151,6 +152,6 @@ def test_no_stray_file_lies_among_the_cases() -> None:
 
 
 def test_refused_cases_name_a_reason() -> None:
-    """``expected.err`` is one word of the enum."""
-    words = {file.read_text("utf-8").strip() for file in CASES.glob("*/*/expected.err")}
+    """``expected.err`` begins with one word of the enum."""
+    words = {file.read_text("utf-8").splitlines()[0] for file in CASES.glob("*/*/expected.err")}
     assert words <= {reason.value for reason in Reason}

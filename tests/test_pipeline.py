@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.codecs import Context
+from devices.codecs import Context, sparkplug_b
 from devices.observation import Message, Reason
 from devices.profile import Profile
 from devices.topics import VENDOR_SOURCES, Source
@@ -495,3 +495,26 @@ def test_influxdb_reads_every_number_back(influxdb1_server: Server) -> None:
     answer = json.loads(servers.influxql(influxdb1_server, "SELECT power FROM streetlight", "numbers"))
     read = [(at, float(value)) for at, value in answer["results"][0]["series"][0]["values"]]
     assert read == [(NOW + n, value) for n, value in enumerate(values)]
+
+
+def test_aliases_nobody_has_named_are_refused_and_asked_for() -> None:
+    """The node hears it at once; after its birth the same bytes can be read, and a replay asks nobody."""
+    registry = make_registry(
+        [{"device": "cab-1", "profile": "sparkplug_lamp_cabinet", "commune": "10642"}],
+        sources=[VENDOR_SOURCES["sparkplug_b"], VENDOR_SOURCES["sparkplug_b_node"]],
+    )
+    line, profile = make_pipeline(registry), registry.profile(0)
+
+    def said(event: str, payload: bytes) -> Uplink:
+        return Uplink(f"spBv1.0/hai-duong/{event}/node-1/cab-1", payload, NOW)
+
+    data = said("DDATA", sparkplug_b.encode(profile, {"voltage_l1": 231.0}, NOW, 1))
+    batch, told = line.process([data])
+    assert [(refused.reason, refused.detail) for refused in batch.refused] == [
+        (Reason.INTEGRITY, "no birth has named these aliases; the node was asked for one")
+    ]
+    assert [(word.reply, word.refusal) for word in told] == [(sparkplug_b.rebirth_request(NOW), None)]
+    assert line.process([data._replace(received_at=NOW + 2 * MINUTE)], replay=True)[1] == []
+    line.process([said("DBIRTH", sparkplug_b.encode(profile, {}, NOW, 2, birth=True))])
+    batch, told = line.process([data], replay=True)
+    assert (b"voltage_l1=231.0" in batch.lines, told) == (True, [])

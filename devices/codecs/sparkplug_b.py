@@ -14,9 +14,10 @@ Topic ``spBv1.0/<group>/<event>/<node>[/<device>]``, event NBIRTH, NDATA, NDEATH
                12 String, 13 DateTime [ms], 14 Text
 
 A property's ``path`` in the profile is the metric's name. A birth gives names their aliases and types; data may carry
-the alias only. An unknown alias, or a gap in ``seq`` after a birth, asks the node for a new birth: ``Message.reply``,
-to be published as NCMD. Nodes report what changed: a message may hold only metrics that the profile does not have, and
-then says nothing. Nulls and metrics without a value are left out.
+the alias only. An unknown alias, or a gap in ``seq`` after a birth, asks the node for a new birth: ``reply``, to be
+published as NCMD. Data of which nothing can be read for want of aliases is refused; it can be replayed after the birth.
+Nodes report what changed: a message may hold only metrics that the profile does not have, and then says nothing. Nulls
+and metrics without a value are left out.
 """
 
 import struct
@@ -112,6 +113,10 @@ def decoder(profile: Profile) -> Decoder:
         if event in DATA:
             if not message.metrics:
                 raise RefusedError(Reason.NO_READING, "the payload has no metric")
+            if not known and not observations:
+                raise RefusedError(
+                    Reason.INTEGRITY, "no birth has named these aliases; the node was asked for one", reply
+                )
             return Message(observations, sequence, reply=reply)
         return Message(observations, sequence, online=event == DEVICE_BIRTH, reply=reply)
 

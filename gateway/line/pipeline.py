@@ -245,6 +245,8 @@ class Pipeline:
         work.refused.append(RefusedUplink(uplink, name, refusal.reason, refusal.detail))
         is_unread = device >= 0 and not (uplink.backfill or work.is_replay) and self.state.miss_number(device)
         self._hear(uplink, device, Outcome.REFUSED, identity, work, sequence=int(is_unread))
+        if refusal.reply is not None and not (uplink.backfill or work.is_replay):
+            work.told.append(Told(uplink, device, None, refusal.reply))
         is_own = uplink.topic.startswith(f"{ROOT}/") and not uplink.topic.endswith(f"/{STATUS}")
         if device >= 0 and is_own and not uplink.backfill:
             work.told.append(Told(uplink, device, refusal, None))
