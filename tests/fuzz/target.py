@@ -180,7 +180,7 @@ ODD: tuple[object, ...] = (
 )  # fmt: skip
 """Values that readers of JSON have stumbled over."""
 SCALES = (-1, 10, 1000, 1e-3, 2**40, 0.5)
-MOST_EDITS = 8
+MOST_EDITS = 6
 
 
 def edited(document: bytes, edits: bytes) -> bytes:
@@ -199,7 +199,7 @@ def edited(document: bytes, edits: bytes) -> bytes:
             case 2:
                 parent[key] = copy.deepcopy(source[named])
             case 3:
-                parent[key] = [parent[key]] * (other % 4)
+                parent[key] = [parent[key]] * (other % 3)
             case 4 if isinstance(parent, dict):
                 parent[str(named)] = parent[key]
             case 5 if isinstance(parent, dict):
@@ -251,12 +251,14 @@ def main(codec: str, cpu_seconds: float, *arguments: str) -> None:
         target(data)
 
     Path("corpus").mkdir(exist_ok=True)
+    single = any(not argument.startswith("-") for argument in arguments)
+    folders = () if single else ("corpus", "seeds")
     atheris.Setup(
         [
             "fuzz",
             f"-max_len={LONGEST}",
             "-len_control=0",
-            "-timeout=30",
+            "-timeout=120",
             "-print_final_stats=1",
             *arguments,
             "corpus",
