@@ -251,21 +251,10 @@ def main(codec: str, cpu_seconds: float, *arguments: str) -> None:
         target(data)
 
     Path("corpus").mkdir(exist_ok=True)
-    single = any(not argument.startswith("-") for argument in arguments)
-    folders = () if single else ("corpus", "seeds")
-    atheris.Setup(
-        [
-            "fuzz",
-            f"-max_len={LONGEST}",
-            "-len_control=0",
-            "-timeout=120",
-            "-print_final_stats=1",
-            *arguments,
-            "corpus",
-            "seeds",
-        ],
-        step,
-    )
+    is_alone = any(not argument.startswith("-") for argument in arguments)
+    folders = () if is_alone else ("corpus", "seeds")
+    limits = (f"-max_len={LONGEST}", "-timeout=120", "-print_final_stats=1")
+    atheris.Setup(["fuzz", *limits, *arguments, *folders], step)
     atheris.Fuzz()
 
 
