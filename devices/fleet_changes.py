@@ -1,26 +1,48 @@
 """Single changes of the fleet database: the whole fleet must fit together afterwards, or nothing was changed."""
 
 import time
+from pathlib import Path
 
+from devices.fleet_csv import FleetError, Problem
 from devices.fleet_row import FleetRow, check_against_profile, generations, replace_hardware
-from devices.fleet_store import Change, FleetStore
+from devices.fleet_store import Change, FleetStore, is_fleet_store
 from devices.profile import shipped_profiles
 
 
-def put_checked(store: FleetStore, *rows: FleetRow, what: str = "") -> list[Change]:
+class UnknownDeviceError(ValueError):
+    """The fleet has no device of that name."""
+
+
+def open_to_change(path: Path) -> FleetStore:
+    """A fleet database opened to be changed; a missing one is made.
+
+    Raises:
+        FleetError: it is a CSV file, which people edit themselves, or cannot be opened.
+    """
+    if not is_fleet_store(path):
+        text = (
+            "is a CSV file, which people edit in a spreadsheet. To change it with commands, make a database of it:"
+            f" `village devices import {path} --fleet fleet.db --yes`, and set gateway.fleet to fleet.db"
+        )
+        raise FleetError(path, [Problem(0, "", text)])
+    return FleetStore(path, create=True)
+
+
+def put_checked(store: FleetStore, *rows: FleetRow, what: str = "", apply: bool = True) -> list[Change]:
     """Change these devices, all or none.
 
     Args:
         store: opened to write.
         rows: the devices as they shall be.
         what: word in the history; default ``added`` or ``changed``.
+        apply: without it, everything is tried and nothing is changed.
 
     Raises:
         ValueError: the fleet would not fit together; nothing was changed.
         FleetError: the file cannot be written.
     """
     profiles, at = shipped_profiles(), time.time_ns()
-    with store.changing():
+    with store.changing(commit=apply):
         for row in rows:
             check_against_profile(row, profiles.get(row.profile))
         changes = [store.put(row, at, what) for row in rows]
@@ -30,6 +52,19 @@ def put_checked(store: FleetStore, *rows: FleetRow, what: str = "") -> list[Chan
                 " `village devices replace` moves it"
             )
     return [change for change in changes if change is not None]
+
+
+def put_new(store: FleetStore, row: FleetRow, *, apply: bool = True) -> list[Change]:
+    """Take one device in.
+
+    Raises:
+        ValueError: it is there already, or as ``put_checked``.
+        FleetError: the file cannot be written.
+    """
+    if store.find(row.device) is not None:
+        text = f"{row.device!r} is in the fleet already; see `village devices show {row.device}`"
+        raise ValueError(f"{store.path}: {text}")
+    return put_checked(store, row, apply=apply)
 
 
 def replaced(store: FleetStore, device: str, new: str, old: str, at: int, *, move: bool) -> list[FleetRow]:
@@ -44,11 +79,11 @@ def replaced(store: FleetStore, device: str, new: str, old: str, at: int, *, mov
         move: whether it may leave another device.
 
     Raises:
-        ValueError: cannot be done as asked; says what to do.
+        UnknownDeviceError, ValueError: cannot be done as asked; says what to do.
     """
     row = store.find(device)
     if row is None:
-        raise ValueError(f"{store.path}: no device {device!r}; see `village devices list`")
+        raise UnknownDeviceError(f"{store.path}: no device {device!r}; see `village devices list`")
     current = generations(row.hardware_ids)[-1][1]
     known = [value for value in current if value.casefold() == old.casefold()] if old else current
     if old and not known:

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from devices.fleet_changes import put_checked, replaced
-from devices.fleet_csv import FleetError, Problem, plain_message, read_rows, write_rows
+from devices.fleet_changes import open_to_change, put_checked, put_new, replaced
+from devices.fleet_csv import FleetError, Problem, first_problem, read_rows, write_rows
 from devices.fleet_import import Imported, import_rows
 from devices.fleet_row import DEFAULT_ZONE, FleetRow, cells, parse_since
 from devices.fleet_store import Change, FleetStore, is_fleet_store
@@ -62,8 +62,7 @@ def plain_errors() -> Iterator[None]:
     except (FleetError, PlaceError) as error:
         fail(str(error))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        fail(f"{first['loc'][0]}: {plain_message(first['msg'], first['input'])}")
+        fail(first_problem(error))
     except ValueError as error:
         fail(str(error))
     except OSError as error:
@@ -94,18 +93,8 @@ def read_fleet(path: Path) -> Iterator[FleetRow]:
 
 
 def writable(place: FleetPlace) -> FleetStore:
-    """The fleet opened to be changed.
-
-    Raises:
-        FleetError: it is a CSV file, which people edit themselves, or cannot be opened.
-    """
-    if not is_fleet_store(place.path):
-        text = (
-            "is a CSV file, which people edit in a spreadsheet. To change it with commands, make a database of it:"
-            f" `village devices import {place.path} --fleet fleet.db --yes`, and set gateway.fleet to fleet.db"
-        )
-        raise FleetError(place.path, [Problem(0, "", text)])
-    return FleetStore(place.path, create=True)
+    """The fleet opened to be changed; see ``fleet_changes.open_to_change``."""
+    return open_to_change(place.path)
 
 
 # reading -----------------------------------------------------------------------------------------------------
@@ -248,9 +237,7 @@ def _add_add(group: typer.Typer, find: Find) -> None:
             )  # fmt: skip
             place = find(config, fleet)
             with writable(place) as store:
-                if store.find(device) is not None:
-                    fail(f"{place.path}: {device!r} is in the fleet already; see `village devices show {device}`")
-                put_checked(store, row)
+                put_new(store, row)
             typer.echo(f"added {device}; {place.tell()}")
 
 

@@ -185,6 +185,13 @@ def _header(path: Path, line: int, heading: Sequence[str]) -> list[str]:
     return header
 
 
+def first_problem(error: ValidationError) -> str:
+    """What is wrong with a device that did not come from a file, in one line."""
+    first = error.errors(include_url=False)[0]
+    return f"{first['loc'][0]}: {plain_message(first['msg'], first['input'])}"
+
+
 def plain_message(message: str, value: object) -> str:
+    """What pydantic says of a cell, in words for whoever wrote it."""
     text = message.removeprefix("Value error, ").replace("Input should be", "must be").replace("String should", "must")
     return f"{text}, not {value!r:.60}" if isinstance(value, str) and repr(value) not in text else text

@@ -16,6 +16,7 @@ from devices.registry import Registry
 from devices.standards import load, shipped
 from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
 from gateway.analytics.worker import AnalyticsWorker
+from gateway.api.fleet_office import FleetOffice
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.server import ApiServer
 from gateway.clock import clock_state
@@ -175,6 +176,13 @@ class App:
             commune_name=lambda key: names.get(key, key),
             backfill=self.take_chunk,
             reload=self.reload,
+            fleet=FleetOffice(
+                self.settings.gateway.fleet,
+                self.journal.path,
+                lambda: self.pipeline.registry,
+                self.reload,
+                self.replayer,
+            ),
             replayer=self.replayer,
             redecoder=self.redecoder,
             alerts=lambda: self.analytics.standing,

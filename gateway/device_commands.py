@@ -10,13 +10,12 @@ from rich.table import Table
 
 from devices import commands as device_library
 from devices import fleet_commands
-from devices.fleet_changes import put_checked, replaced
-from devices.fleet_commands import FleetPlace, PlaceError, writable
-from devices.fleet_row import FleetRow, HardwareId, parse_since
-from devices.fleet_store import FleetStore
-from devices.topics import ROOT
+from devices.fleet_changes import put_checked
+from devices.fleet_commands import FleetPlace, PlaceError, fail, writable
+from devices.fleet_row import parse_since
 from gateway import logs
-from gateway.line.pending import Pending, pending
+from gateway.line.adoption import UnsaidError, adopted_row, find_sender, guess_in_words
+from gateway.line.pending import pending
 from gateway.line.replay import Wanted
 from gateway.mending import menders
 from gateway.redecode_commands import fleet_of
@@ -76,17 +75,9 @@ def list_pending(
     for heading in ("source", "messages", "last heard", "profile"):
         table.add_column(heading)
     for one in found:
-        table.add_row(one.name, one.source, str(one.uplinks), moment(one.last_at), _guess(one))
+        table.add_row(one.name, one.source, str(one.uplinks), moment(one.last_at), guess_in_words(one))
     Console().print(table)
     typer.echo("`village devices adopt SENDER` takes one in" if found else "nobody is pending")
-
-
-def _guess(one: Pending) -> str:
-    if not one.guesses:
-        return "no profile reads it"
-    if one.sureness == "unsure":
-        return " or ".join(guess.profile for guess in one.guesses) + " (unsure)"
-    return f"{one.guesses[0].profile} ({one.sureness})"
 
 
 def adopt(
@@ -110,13 +101,16 @@ def adopt(
     with one_line_errors():
         settings = load_settings(config, os.environ)
         logs.configure("warning", settings.gateway.log_format)
-        found = _find_pending(settings, sender)
-        asked: dict[str, object] = {
+        found = find_sender(journal_file(settings), fleet_of(settings), sender)
+        said = {
             "device": device, "profile": profile, "commune": commune, "zone": zone, "group": cabinet, "name": name,
             "latitude": latitude, "longitude": longitude,
         }  # fmt: skip
         with writable(find_fleet(config, None)) as store:
-            row = _row(found, {key: value for key, value in asked.items() if value not in {"", None}}, store)
+            try:
+                row = adopted_row(found, said, store)
+            except UnsaidError as error:
+                fail(f"--{error.key}: {error.text}")
             for change in put_checked(store, row, what="adopted"):
                 typer.echo(f"adopted {change.device}: {row.profile} in commune {row.commune}")
         with menders(settings) as mending:
@@ -124,46 +118,3 @@ def adopt(
                 mending.running.ask("POST", "/reload")
             sums = replay_all(mending.replayer, Wanted(device=row.device))
         typer.echo(f"of what it had said, {in_words(sums)}")
-
-
-def _find_pending(settings: Settings, sender: str) -> Pending:
-    found = pending(journal_file(settings), fleet_of(settings), name=sender)
-    if not found:
-        raise ValueError(f"{sender!r} is not pending; see `village devices pending`")
-    if len(found) > 1:
-        topics = ", ".join(one.topic for one in found)
-        raise ValueError(f"{sender!r} is heard from {len(found)} sources; name one by its topic: {topics}")
-    return found[0]
-
-
-def _row(found: Pending, asked: dict[str, object], store: FleetStore) -> FleetRow:
-    """The row that takes a sender in.
-
-    Raises:
-        ValueError: something must be said, or contradicts the topic; names the option.
-    """
-    own = {"device": found.name, "commune": found.commune} if found.source == ROOT else {}
-    for key, value in own.items():
-        if asked.get(key, value) != value:
-            raise ValueError(f"--{key}: {found.topic} names {value!r}, so it can only be that")
-    asked |= own
-    if "device" not in asked:
-        raise ValueError(f"--device: say what {found.name!r} is to be called")
-    known = store.find(str(asked["device"]))
-    since = found.first_at // 10**9 * 10**9
-    if known is not None:
-        if own:
-            raise ValueError(
-                f"{known.device!r} is in the fleet, in commune {known.commune!r}; its topic says otherwise"
-            )
-        return replaced(store, known.device, found.name, "", since, move=False)[0]
-    if "commune" not in asked:
-        raise ValueError("--commune: say where it stands")
-    if "profile" not in asked:
-        if found.sureness != "sure":
-            raise ValueError(f"--profile: say which; {_guess(found)}")
-        asked["profile"] = found.guesses[0].profile
-    if not own:
-        start = since if store.has_hardware(found.name) else 0
-        asked["hardware_ids"] = (HardwareId(found.name, start),)
-    return FleetRow.model_validate(asked)

@@ -30,6 +30,7 @@ from gateway.analytics.alert_book import AlertBook
 from gateway.analytics.alerts import Alerts
 from gateway.analytics.columns import FleetTables
 from gateway.analytics.worker import Standing
+from gateway.api.fleet_office import FleetOffice
 from gateway.api.live import MAX_WAITING, Listener, LiveFeed
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.series import DAY, MAX_SPAN, SECOND, bucket_seconds
@@ -245,6 +246,9 @@ class Bench:
             commune_name=lambda key: {"10642": "Xã Tứ Kỳ"}.get(key, key),
             backfill=self.backfill,
             reload=self.reload,
+            fleet=FleetOffice(
+                Path("fleet.csv"), Path("journal.db"), lambda: self.state.registry, self.reload, self.replayer
+            ),
             replayer=self.replayer,
             redecoder=self.redecoder,
             pending=self.pending,

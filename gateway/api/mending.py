@@ -173,7 +173,7 @@ def pending(
     since: Annotated[Moment | None, Query(description="Heard at or after this time; default: ever")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> PendingList:
-    """Each with the profiles that read what it said; `village devices adopt` takes one in."""
+    """Each with the profiles that read what it said; `POST /devices/adopt` or `village devices adopt` takes one in."""
     items = []
     for found in parts.pending(since or 0, limit):
         guesses = [PendingGuess(**guess._asdict()) for guess in found.guesses]

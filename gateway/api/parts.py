@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from gateway.analytics.alert_book import AlertBook
 from gateway.analytics.worker import Standing
+from gateway.api.fleet_office import FleetOffice
 from gateway.line.ledger import Totals
 from gateway.line.pending import Pending
 from gateway.line.pipeline import Tally
@@ -114,6 +115,7 @@ class ApiParts:
     Raises:
         FleetError: the file is bad, the old fleet stays in use.
     """
+    fleet: FleetOffice
     replayer: CanReplay
     redecoder: CanRedecode
     pending: Callable[[int, int], Sequence[Pending]]

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from gateway.api import alerts, control, ledger, live, mending, read, series
+from gateway.api import alerts, control, fleet, ledger, live, mending, read, series
 from gateway.api.auth import Doorkeeper, need_token
 from gateway.api.live import LiveFeed
 from gateway.api.parts import ApiParts
@@ -69,16 +69,8 @@ def create_app(parts: ApiParts, web: Path | None = None) -> FastAPI:
     )
     app.state.parts, app.state.feed = parts, feed
     app.state.exposition = Exposition(lambda: ledger.measures(parts))
-    for router in (
-        read.router,
-        series.router,
-        ledger.router,
-        live.router,
-        control.router,
-        mending.router,
-        alerts.router,
-    ):
-        app.include_router(router, dependencies=[Depends(need_token)])
+    for part in (read, series, ledger, live, control, fleet, mending, alerts):
+        app.include_router(part.router, dependencies=[Depends(need_token)])
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_question)
     app.add_exception_handler(Exception, _defect)

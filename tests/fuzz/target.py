@@ -219,7 +219,7 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 def _is_json(payload: bytes) -> bool:
     try:
         return isinstance(json.loads(payload), dict | list)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
