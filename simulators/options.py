@@ -102,6 +102,6 @@ def written(moment: float, timespec: str = "seconds") -> str:
 
 
 def progress_bar(name: str) -> Progress:
-    spinner = SpinnerColumn() if name == "live" else BarColumn()
-    columns = (TextColumn("{task.description}"), spinner, TextColumn("{task.fields[text]}"), TimeRemainingColumn())
+    spinner = SpinnerColumn() if name == "live" else BarColumn(bar_width=16)
+    columns = (spinner, TextColumn("{task.fields[text]}"), TimeRemainingColumn())
     return Progress(*columns, console=_console, disable=not sys.stderr.isatty(), transient=True)

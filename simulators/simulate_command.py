@@ -129,7 +129,8 @@ def _publish(fleet: Fleet, broker: Broker, pace: Pace, truth: Truth | None) -> N
         task = shown.add_task("simulate", total=total, text="connecting")
 
         def report(now: Where) -> None:
-            shown.update(task, completed=now.at - pace.start, text=_status(now))
+            # Two lines, so that both stand on a narrow terminal.
+            shown.update(task, completed=now.at - pace.start, text=_status(now).replace("  ", "\n", 1))
 
         try:
             last = run_fleet(

@@ -23,6 +23,7 @@ from devices.profile import shipped_profiles
 from simulators import documents
 from simulators.cohorts import along
 from simulators.commands import register
+from simulators.faults import MEANING
 from simulators.fleet import Fleet, build, write_csv
 from simulators.local_time import DAY, HOUR, month_start
 from simulators.options import parse_broker, parse_moment, parse_span
@@ -84,6 +85,11 @@ def test_a_scenario_shows_what_it_is_about(name: str) -> None:
     }
     assert seen[name]
     assert len(uplinks) > 1000
+
+
+def test_every_kind_of_fault_is_in_a_shipped_scenario() -> None:
+    used = {fault.kind for name in shipped_names() for fault in load_scenario(name).fault}
+    assert used == set(MEANING)
 
 
 def test_the_provinces_devices_offer_eight_thousand_uplinks_a_second() -> None:

@@ -50,6 +50,8 @@ KINDS = {
 """Faults that happen in that time."""
 BY_THE_WAY = {"chirpstack": {"rssi", "snr"}, "things_stack": {"rssi", "snr"}, "sparkplug_b": {"online"}}
 """What a gateway also stores: how the network heard the device, and that a birth means it is there."""
+POSITION = {"latitude", "longitude"}
+"""Stored by the gateway itself, from the registry."""
 FIVE_MINUTES, YEAR_2015 = 300 * 10**9, 1_420_070_400 * 10**9
 
 
@@ -154,6 +156,7 @@ def test_the_gateway_has_what_the_simulator_says(name: str, tmp_path: Path) -> N
                 exact[line["device"], property_name, at] = value
             else:
                 untimed[line["device"], property_name] += 1
+    places = {row.device: {"latitude": row.latitude, "longitude": row.longitude} for row in fleet.rows()}
     wrong: list[tuple[str, str, int, float, float | None]] = []
     for device, property_name, at, value in stored(tmp_path):
         if (device, property_name, at) in exact:
@@ -162,6 +165,9 @@ def test_the_gateway_has_what_the_simulator_says(name: str, tmp_path: Path) -> N
                 wrong.append((device, property_name, at, value, expected))
         elif untimed[device, property_name] > 0:
             untimed[device, property_name] -= 1
+        elif property_name in POSITION:
+            if value != places[device][property_name]:
+                wrong.append((device, property_name, at, value, places[device][property_name]))
         elif property_name not in BY_THE_WAY.get(formats[device], ()):
             wrong.append((device, property_name, at, value, None))
     assert wrong[:10] == []
