@@ -8,17 +8,16 @@ from dashboards.panels import BARS, Column, Link, Panel
 from dashboards.queries import COMMUNE, HOURS_DAYS, Query, Source, by_day, hours_and_days, last, select
 from dashboards.stats import NEWEST_HOURS, POSITIONS
 from dashboards.texts import Say
+from devices.alert_names import NOBODY
 from devices.rollup_names import WORKING, Scope, Statistic, Width, field_name, measurement_name
 from devices.standards import shipped
 from devices.storage import Table
 from devices.vocabulary import Measurement
 
 LIGHT = Measurement.STREETLIGHT
-DAY = measurement_name(LIGHT, Scope.DEVICE, Width.DAY)
 GROUP_DAY = measurement_name(LIGHT, Scope.GROUP, Width.DAY)
-USED = field_name("energy", Statistic.INCREASE)
-CABINETS = f'"{field_name("voltage_l1", Statistic.MEAN)}" >= 0'
-"""Lines of cabinets: only they measure phases. Energy is counted there, and not again at the lamps behind them."""
+OF_COMMUNES, OF_CABINETS = f"\"device\" = '{NOBODY}'", f"\"device\" != '{NOBODY}'"
+"""Which lines of a day's energy: the commune's, metered once, or those of its cabinets."""
 WORKING_LAMPS = (0.9, 0.97)
 """Chosen: with 500 lamps the sixteenth dark one is a matter for the week, the fifty-first one for tonight."""
 
@@ -68,7 +67,7 @@ def used(say: Say, *conditions: str) -> Panel:
     """Energy of the newest day, metered at the cabinets."""
     return day_before(
         say,
-        by_day(f'sum("{USED}") AS "energy"', DAY, *conditions, CABINETS, alias="$col"),
+        by_day('sum("energy") AS "energy"', Table.LIGHTING_DAY, *conditions, OF_COMMUNES, alias="$col"),
         say("Điện chiếu sáng hôm qua", "Lighting energy yesterday"),
         say("Điện các tuyến đèn đã dùng, đo tại tủ.", "What the circuits used, metered at the cabinets."),
         "kwatth",
@@ -220,7 +219,16 @@ def board(say: Say) -> Board:
             "timeseries",
             title,
             description,
-            (by_day(what, DAY, COMMUNE, CABINETS, by=by, alias="" if by else title),),
+            (
+                by_day(
+                    what,
+                    Table.LIGHTING_DAY,
+                    COMMUNE,
+                    OF_CABINETS if by else OF_COMMUNES,
+                    by=by,
+                    alias="" if by else title,
+                ),
+            ),
             unit,
             scales.plain(say),
             (device,),
@@ -285,14 +293,14 @@ def board(say: Say) -> Board:
             daily(
                 say("Điện năng theo tủ", "Energy by cabinet"),
                 say("kWh mỗi ngày của từng tủ.", "kWh a day of each cabinet."),
-                f'sum("{USED}")',
+                'sum("energy")',
                 "kwatth",
                 by="device",
             ),
             daily(
                 say("Tiền điện mỗi ngày", "Cost a day"),
                 say(f"Trước thuế, giá hiện hành {price:g} đ/kWh.", f"Before tax, at today's {price:g} VND/kWh."),
-                f'sum("{USED}") * {price:g}',
+                f'sum("energy") * {price:g}',
                 scales.MONEY,
             ),
             daily(
@@ -301,7 +309,7 @@ def board(say: Say) -> Board:
                     f"Điện nhân hệ số {decimal(factor.factors[factor.default_year])} kg/kWh ({factor.source.document}).",
                     f"Energy times {factor.factors[factor.default_year]:g} kg/kWh ({factor.source.document}).",
                 ),
-                f'sum("{USED}") * {factor.factors[factor.default_year]:g}',
+                f'sum("energy") * {factor.factors[factor.default_year]:g}',
                 "masskg",
             ),
             Panel(

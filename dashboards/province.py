@@ -4,7 +4,7 @@ from dashboards import scales, stats
 from dashboards.alert_page import grafana_alerts
 from dashboards.alert_tables import counts, firing_stat, total_of
 from dashboards.board import Board, Row, link
-from dashboards.lighting import CABINETS, DAY, USED, saved, used, working
+from dashboards.lighting import OF_COMMUNES, saved, used, working
 from dashboards.maps import map_options
 from dashboards.panels import BARS, Column, Json, Link, Panel
 from dashboards.queries import Query, Source, by_day, hours_and_days, select
@@ -154,7 +154,7 @@ def energy_by_day(say: Say) -> Panel:
         "timeseries",
         say("Điện chiếu sáng mỗi ngày", "Lighting energy a day"),
         say("kWh mỗi ngày của từng xã, đo tại tủ.", "kWh a day of each commune, metered at the cabinets."),
-        (by_day(f'sum("{USED}")', DAY, CABINETS, by="commune"),),
+        (by_day('sum("energy")', Table.LIGHTING_DAY, OF_COMMUNES, by="commune"),),
         "kwatth",
         scales.plain(say),
         (link(say, "lighting", say("Xem đèn đường", "Street lighting")),),

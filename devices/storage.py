@@ -9,6 +9,7 @@ A measurement that ends in ``_hour`` or ``_day`` lives in the roll-up database. 
     gateway_store,commune=gateway,device=influx waiting=12.0,oldest_waiting_seconds=1.5
     ledger_hour,commune=10642,device=lamp-017 received=12.0,kept=12.0,refused=0.0,repeated=0.0,missing=1.0
     lighting_day,commune=10642,device=- energy=71.0,saved_energy=97.0
+    lighting_day,commune=10642,device=cabinet-1 energy=23.0
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ class Table(StrEnum):
     LEDGER_HOUR = f"ledger_{Width.HOUR.value}"
     """Uplinks of a device by hour of receipt; the time is its start. The commune of unknown senders is ``gateway``."""
     LIGHTING_DAY = f"lighting_{Width.DAY.value}"
-    """What a commune's lighting saved in a day; ``device`` is ``-``, the time is the start of the day in Viet Nam."""
+    """What a commune's lighting used and saved in a day, ``device`` is ``-``; and what each cabinet metered, under its
+    own name. The time is the start of the day in Viet Nam."""
 
 
 class Condition(IntEnum):
@@ -69,15 +71,15 @@ class DeviceState(NamedTuple):
 
 
 class LightingDay(NamedTuple):
-    """Fields of ``lighting_day``, against the baseline of the settings; not written where none is set."""
+    """Fields of ``lighting_day``; of a cabinet only ``energy``, and of a commune too where no baseline is set."""
 
     energy: float
     """[kW.h] metered once: by the cabinet where a circuit has one, else by its lamps."""
-    saved_energy: float
-    """[kW.h]"""
-    saved_cost: float
+    saved_energy: float | None = None
+    """[kW.h] against the baseline of the standards' table ``lighting``."""
+    saved_cost: float | None = None
     """[VND] before tax."""
-    saved_co2: float
+    saved_co2: float | None = None
     """[kg]"""
 
 

@@ -250,7 +250,10 @@ def test_a_commune_sees_what_its_lighting_saved_in_a_day(tmp_path: Path) -> None
             room.observe([energy], now)
         room.tick(now + 1)
         lines += room.written(now).raw
-    (line,) = [line for line in lines if line.startswith("lighting_day")]
+    line, cabinet = [line for line in lines if line.startswith("lighting_day")]
+    head, energy, time = cabinet.split(" ")
+    assert (head, int(time)) == ("lighting_day,commune=10642,device=cab-1", start)
+    assert float(energy.removeprefix("energy=")) == pytest.approx(143 * 0.01)
     head, text, time = line.split(" ")
     seen = {name: float(value) for name, _, value in (field.partition("=") for field in text.split(","))}
     assert (head, int(time)) == ("lighting_day,commune=10642,device=-", start)

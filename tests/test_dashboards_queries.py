@@ -214,7 +214,7 @@ Shown = Callable[..., list[Series]]
 
 def test_stat_energy_is_what_the_cabinets_counted_yesterday(village: Village, shown: Shown) -> None:
     """Last reading of the day less the last one of the day before, of every cabinet; lamps are not counted again."""
-    panel = panel_of("vi/lighting.json", "stat", "energy_increase")
+    panel = panel_of("vi/lighting.json", "stat", 'sum("energy")')
     expected = 0.0
     for cabinet in ("cabinet-1", "cabinet-2", "cabinet-3"):
         before = village.told(cabinet, 0, day_start(-1))[-1].values["energy"]
@@ -230,7 +230,7 @@ def test_stat_of_savings_is_the_baseline_less_what_was_metered(village: Village,
     for field in ("saved_energy", "saved_co2"):
         panel = panel_of("vi/lighting.json", "stat", f'"{field}"')
         found[field] = only_value(shown("vi/lighting.json", panel))
-    metered = panel_of("vi/lighting.json", "stat", "energy_increase")
+    metered = panel_of("vi/lighting.json", "stat", 'sum("energy")')
     used = shown("vi/lighting.json", metered)[0].values[-1][1]
     lamps = sum(row.device.startswith("lamp") for row in village.rows)
     night = (found["saved_energy"] + used) / (lamps * 0.170)

@@ -1,4 +1,4 @@
-"""What a commune's lighting used and saved in a day, against the baseline of its lamps of before."""
+"""What a commune's lighting used in a day, by cabinet too, and saved against the baseline of its lamps of before."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -39,6 +39,9 @@ class LightingDays:
         self._used: dict[int, NDArray[np.float64]] = {}
         """[kW.h] of each device, by day; NaN where nothing is known."""
         self._touched: set[tuple[int, int]] = set()
+        """Day and commune."""
+        self._metered: set[tuple[int, int]] = set()
+        """Day and cabinet."""
 
     def closed(self, closed: Closed) -> None:
         """Hear of windows that closed or were mended; a listener of the roll-ups."""
@@ -54,6 +57,8 @@ class LightingDays:
             now = days == day
             self._used.setdefault(day, np.full(self._tables.count, np.nan))[device[now]] = total[now]
             self._touched.update((day, commune) for commune in np.unique(self._tables.commune[device[now]]).tolist())
+            cabinets = device[now & (self._fleet.cabinet_of[device] >= 0)]
+            self._metered.update((day, cabinet) for cabinet in cabinets.tolist())
         for old in [day for day in self._used if day <= max(self._used) - KEPT_DAYS]:
             del self._used[old]
 
@@ -63,15 +68,24 @@ class LightingDays:
         Args:
             finished_day: the newest day since 1970 of which every window is closed.
         """
-        due = sorted(key for key in self._touched if key[0] <= finished_day)
-        self._touched.difference_update(due)
-        for day, commune in due:
-            known = self.saving(day, commune)
-            if known is not None:
-                used, saved = known
-                line = fields(LightingDay(used, saved.kwh, saved.vnd, saved.kg_co2))
-                key = tag(self._tables.registry.communes.texts[commune])
-                yield f"{Table.LIGHTING_DAY},commune={key},device={NOBODY} {line} {day_start(day)}"
+        registry = self._tables.registry
+        for day, commune in _due(self._touched, finished_day):
+            used, known = self.used(day, commune), self.saving(day, commune)
+            if used is not None:
+                saved = () if known is None else (known[1].kwh, known[1].vnd, known[1].kg_co2)
+                yield _line(registry.communes.texts[commune], NOBODY, LightingDay(used, *saved), day)
+        for day, cabinet in _due(self._metered, finished_day):
+            if day in self._used:
+                entry = LightingDay(float(self._used[day][cabinet]))
+                yield _line(registry.commune(cabinet), registry.names[cabinet], entry, day)
+
+    def used(self, day: int, commune: int) -> float | None:
+        """Energy [kW.h] of one of the last seven days; None if none was metered."""
+        known = self._used.get(day)
+        if known is None:
+            return None
+        used = known[(self._tables.commune == commune) & ~np.isnan(known)]
+        return float(used.sum()) if len(used) else None
 
     def saving(self, day: int, commune: int) -> tuple[float, Saving] | None:
         """Energy used [kW.h] and what was saved, with its method in words; None without a baseline or without energy.
@@ -80,13 +94,9 @@ class LightingDays:
             day: Vietnamese calendar day since 1970; one of the last seven.
             commune: number in the registry.
         """
-        known, baseline = self._used.get(day), self._baseline(day, commune)
-        if known is None or baseline is None:
+        total, baseline = self.used(day, commune), self._baseline(day, commune)
+        if total is None or baseline is None:
             return None
-        used = known[(self._tables.commune == commune) & ~np.isnan(known)]
-        if not len(used):
-            return None
-        total = float(used.sum())
         return total, saving({date(1970, 1, 1) + timedelta(days=day): total}, baseline, self._energy)
 
     def _baseline(self, day: int, commune: int) -> Baseline | None:
@@ -126,3 +136,14 @@ class LightingDays:
         except (ValueError, KeyError, IndexError, TypeError):
             return False
         return True
+
+
+def _due(touched: set[tuple[int, int]], finished_day: int) -> list[tuple[int, int]]:
+    """Take out what is over, the oldest first."""
+    due = sorted(key for key in touched if key[0] <= finished_day)
+    touched.difference_update(due)
+    return due
+
+
+def _line(commune: str, device: str, entry: LightingDay, day: int) -> str:
+    return f"{Table.LIGHTING_DAY},commune={tag(commune)},device={device} {fields(entry)} {day_start(day)}"
