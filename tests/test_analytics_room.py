@@ -251,9 +251,9 @@ def test_a_commune_sees_what_its_lighting_saved_in_a_day(tmp_path: Path) -> None
         room.tick(now + 1)
         lines += room.written(now).raw
     line, cabinet = [line for line in lines if line.startswith("lighting_day")]
-    head, energy, time = cabinet.split(" ")
-    assert (head, int(time)) == ("lighting_day,commune=10642,device=cab-1", start)
-    assert float(energy.removeprefix("energy=")) == pytest.approx(143 * 0.01)
+    whose, metered, day = cabinet.split(" ")
+    assert (whose, int(day)) == ("lighting_day,commune=10642,device=cab-1", start)
+    assert float(metered.removeprefix("energy=")) == pytest.approx(143 * 0.01)
     head, text, time = line.split(" ")
     seen = {name: float(value) for name, _, value in (field.partition("=") for field in text.split(","))}
     assert (head, int(time)) == ("lighting_day,commune=10642,device=-", start)
