@@ -41,14 +41,18 @@ case $STORE in '' | influxdb | embedded) ;; *) fail "--store is influxdb or embe
 
 check_machine() {
     [ "$(id -u)" -eq 0 ] || fail "run this as root: sudo $0"
-    command -v apt-get > /dev/null || fail "this is no Debian; use compose.yaml, or install by hand as docs/operate.md says"
+    command -v apt-get > /dev/null || fail "this is no Debian; on another system use compose.yaml, see docs/operate.md"
+    local system
+    # shellcheck disable=SC1091
+    system=$(. /etc/os-release && printf '%s %s' "$ID" "${VERSION_ID:-without a version}")
+    [ "$system" = "debian 12" ] ||
+        fail "this system is $system; this script knows Debian 12 and Raspberry Pi OS of that age: install one of them, or use compose.yaml"
     case $(dpkg --print-architecture) in
     amd64 | arm64) ;;
     *) fail "this system is $(dpkg --print-architecture); the Python packages exist for amd64 and arm64: install a 64-bit system" ;;
     esac
-    local free
-    free=$(df --output=avail -m / | tail -1)
-    [ "$free" -ge 2000 ] || fail "only $free MB free on /; 2000 are needed"
+    need_room /opt 1000
+    need_room /var/lib 1000
     local settings=$ETC/village.toml
     if [ -n "$RESTORE" ]; then
         [ ! -e $ETC/village.toml ] || fail "--restore is for a machine that has no gateway yet; here: sudo village restore"
@@ -63,6 +67,13 @@ check_machine() {
         if grep -q '^kind = "influxdb1"' "$settings"; then STORE=influxdb; fi
     fi
     STORE=${STORE:-influxdb}
+}
+
+# need_room FOLDER MB: programs go into /opt, readings into /var/lib; either may be a disk of its own.
+need_room() {
+    local free
+    free=$(df --output=avail -m "$1" | tail -1)
+    [ "$free" -ge "$2" ] || fail "only $((free)) MB free for $1, and $2 are needed; make room (apt-get clean, old logs) or take a larger disk"
 }
 
 restore_backup() {
@@ -99,8 +110,11 @@ install_packages() {
     done
     if [ ${#missing[@]} -eq 0 ]; then return; fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+    # Without the option a network that is away is a warning, and the error comes later and says something else.
+    apt-get update -qq -o APT::Update::Error-Mode=any ||
+        fail "Debian's packages cannot be reached, see above; is there a network, and is /etc/apt/sources.list right? Needed: ${missing[*]}"
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null ||
+        fail "Debian's packages could not be installed, see above: ${missing[*]}"
     did "installed Debian's ${missing[*]}"
 }
 
@@ -173,9 +187,12 @@ install_release() {
         python3 -m venv "$OPT/releases/$name"
         python=$OPT/releases/$name/bin/python
         if [ -n "$WHEELS" ]; then pip+=(--no-index --find-links "$WHEELS"); fi
-        "$python" -m pip "${pip[@]}" --require-hashes -r "$HERE/requirements.lock"
+        # pip brings certificates of its own; behind an office's proxy those of the system are the right ones.
+        export PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}
+        "$python" -m pip "${pip[@]}" --require-hashes -r "$HERE/requirements.lock" ||
+            fail "the Python packages could not be installed, see above; without a network: --wheel and --wheels, see docs/operate.md"
         source=${WHEEL:-$HERE}
-        "$python" -m pip "${pip[@]}" --no-deps "$source"
+        "$python" -m pip "${pip[@]}" --no-deps "$source" || fail "$source could not be installed, see above"
         "$OPT/releases/$name/bin/village" --version > /dev/null || fail "the new release does not start"
         touch "$OPT/releases/$name/complete"
         did "installed release $name"

@@ -1,0 +1,254 @@
+#!/bin/bash
+# Tries the whole life of an installation on a clean Debian 12, booted with its own systemd in a folder: what the script says
+# on machines it cannot serve, install, an account, a value in InfluxDB, the same again, upgrade, back, a broken release.
+#
+#   sudo deploy/try-install.sh [--from COMMIT] [--folder FOLDER] [--keep]
+#
+#   --from    the release to upgrade from; default: the newest commit whose program differs from this checkout's
+#   --folder  where the machines are made, 3 GB; default: a new one below /tmp. FOLDER/clean is used again if it is there
+#   --keep    leave them there, to look around
+#
+# Needs root, debootstrap and systemd-container, a network, and nobody on ports 1883, 8883, 8086, 8088 and 8765: the
+# machine shares this one's network.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PROGRAM=(gateway devices dashboards simulators pyproject.toml requirements.lock)
+MIRROR=${MIRROR:-http://deb.debian.org/debian}
+FROM='' FOLDER='' KEEP='' NSPAWN='' LEADER='' PASSED=0
+
+say() { printf '%s\n' "$*"; }
+fail() { printf 'try-install.sh: %s\n' "$*" >&2; exit 1; }
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --from) FROM=${2:?--from COMMIT}; shift 2 ;;
+    --folder) FOLDER=$(realpath -m "${2:?--folder FOLDER}"); shift 2 ;;
+    --keep) KEEP=yes; shift ;;
+    *) fail "no option $1; see the head of this file" ;;
+    esac
+done
+[ "$(id -u)" -eq 0 ] || fail "run this as root: sudo $0"
+for program in debootstrap systemd-nspawn nsenter git; do
+    command -v $program > /dev/null || fail "$program is missing: apt-get install debootstrap systemd-container util-linux git"
+done
+for port in 1883 8883 8086 8088 8765; do
+    if (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then fail "something listens on port $port; stop it first"; fi
+done
+FOLDER=${FOLDER:-$(mktemp -d /tmp/village-try.XXXXXX)}
+MACHINE=$FOLDER/machine
+if [ -z "$FROM" ]; then
+    FROM=HEAD
+    # Without changes that are not committed, the one before the last that changed the program.
+    if git -C "$HERE" diff --quiet HEAD -- "${PROGRAM[@]}"; then
+        FROM=$(git -C "$HERE" log -1 --format=%H -- "${PROGRAM[@]}")^
+    fi
+fi
+
+# machine ---------------------------------------------------------------------------------------------------------
+
+make_machine() {
+    if [ ! -e "$FOLDER/clean/etc/debian_version" ]; then
+        mkdir -p "$FOLDER"
+        say "debootstrap: a clean Debian 12 (some minutes)"
+        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates bookworm "$FOLDER/clean.new" \
+            "$MIRROR" > "$FOLDER/debootstrap.log" 2>&1 || fail "debootstrap failed, see $FOLDER/debootstrap.log"
+        # It trusts whom this machine trusts: behind an office's proxy nothing can be fetched without.
+        cp -r /usr/local/share/ca-certificates/. "$FOLDER/clean.new/usr/local/share/ca-certificates/"
+        chroot "$FOLDER/clean.new" update-ca-certificates > /dev/null 2>&1
+        mv "$FOLDER/clean.new" "$FOLDER/clean"
+    fi
+    rm -rf "$MACHINE"
+    cp -a --reflink=auto "$FOLDER/clean" "$MACHINE"
+    echo village-try > "$MACHINE/etc/hostname"
+    mkdir -p "$MACHINE/srv/before" "$MACHINE/srv/now" "$MACHINE/srv/broken"
+    git -C "$HERE" archive "$FROM" | tar -x -C "$MACHINE/srv/before"
+    (cd "$HERE" && git ls-files -z | tar -c --null -T - ) | tar -x -C "$MACHINE/srv/now"
+    # A release that installs well and does not run.
+    cp -a "$MACHINE/srv/now/." "$MACHINE/srv/broken"
+    printf '\nraise RuntimeError("a release that does not run")\n' >> "$MACHINE/srv/broken/gateway/app.py"
+}
+
+# boot [OPTIONS OF systemd-nspawn]: returns when everything that starts by itself has started.
+boot() {
+    systemd-nspawn -q -D "$MACHINE" --boot --register=no --keep-unit "$@" < /dev/null > "$FOLDER/console.log" 2>&1 &
+    NSPAWN=$!
+    for _ in $(seq 600); do
+        LEADER=$(pgrep -P $NSPAWN -x systemd || true)
+        if [ -n "$LEADER" ]; then
+            case $(inside systemctl is-system-running 2> /dev/null || true) in running | degraded) return 0 ;; esac
+        fi
+        kill -0 $NSPAWN 2> /dev/null || break
+        sleep 0.2
+    done
+    fail "the machine does not boot, see $FOLDER/console.log"
+}
+
+# inside COMMAND...: run it in the booted machine, as root with a clean environment.
+inside() {
+    nsenter -t "$LEADER" -m -u -i -n -p -r -w -- /usr/bin/env -i HOME=/root LANG=C.UTF-8 \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+}
+
+power_off() {
+    if [ -z "$NSPAWN" ]; then return; fi
+    inside systemctl poweroff 2> /dev/null || true
+    for _ in $(seq 300); do kill -0 $NSPAWN 2> /dev/null || break; sleep 0.2; done
+    kill $NSPAWN 2> /dev/null || true
+    wait $NSPAWN 2> /dev/null || true
+    NSPAWN='' LEADER=''
+}
+
+# shellcheck disable=SC2329 # called by the trap
+clean_up() {
+    local status=$?
+    if [ $status -ne 0 ] && [ -n "$LEADER" ]; then
+        inside journalctl -u village-gateway -u mosquitto -u influxdb -n 30 --no-pager >&2 || true
+    fi
+    power_off
+    if [ -z "$KEEP" ]; then rm -rf "$MACHINE"; rmdir --ignore-fail-on-non-empty "$FOLDER" 2> /dev/null || true; fi
+    [ $status -eq 0 ] || say "NOT well after $PASSED checks"
+}
+trap clean_up EXIT
+
+# checks ----------------------------------------------------------------------------------------------------------
+
+passed() { PASSED=$((PASSED + 1)); say "ok  $*"; }
+# same WHAT EXPECTED FOUND
+same() { [ "$2" = "$3" ] || fail "$1: expected '$2', found '$3'"; passed "$1${2:+: ${2:0:100}}"; }
+# holds WHAT TEXT WORDS
+holds() { case $2 in *"$3"*) passed "$1" ;; *) fail "$1: '$3' is not in: $2" ;; esac; }
+
+# refuses WHAT WORDS OPTIONS-OF-systemd-nspawn... -- COMMAND...: on the machine as it is, not booted.
+refuses() {
+    local what=$1 words=$2 options=() text
+    shift 2
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    if text=$(systemd-nspawn -q -D "$MACHINE" --volatile=overlay --register=no --keep-unit "${options[@]}" "$@" 2>&1); then
+        fail "$what: it went through: $text"
+    fi
+    holds "$what: ${text##*$'\n'}" "$text" "$words"
+}
+
+# What an installation consists of: kind, mode, owner and content of every file, without what running services write.
+listing() {
+    inside bash -c 'find /etc /opt/village /usr/local /var/lib/village /var/lib/mosquitto /var/backups/village -xdev \
+        ! -path "/var/lib/village/*" ! -name mosquitto.db ! -path "*/__pycache__*" ! -path /etc/mtab \
+        -printf "%p %y %m %u:%g %l " \( -type f -exec sha256sum {} \; -o -printf "\n" \)' | sort
+}
+main_pids() { inside systemctl show -p MainPID --value mosquitto influxdb village-gateway | tr -s '\n' ' '; }
+ask() { inside python3 -c "import json,urllib.request as u; print(json.load(u.urlopen('http://127.0.0.1:8765$1'))$2)"; }
+await() {
+    local what=$1
+    shift
+    for _ in $(seq 150); do if "$@" > /dev/null 2>&1; then passed "$what"; return 0; fi; sleep 0.2; done
+    fail "waited 30 s in vain: $what"
+}
+# publish DEVICE TOPIC PAYLOAD: over TLS, with the account of the sheet.
+publish() {
+    local password
+    password=$(inside python3 -c "import csv; print(next(r['password'] for r in csv.DictReader(open('/root/sheet.csv', encoding='utf-8-sig')) if r['device'] == '$1'))")
+    inside mosquitto_pub -V mqttv5 -h localhost -p 8883 --cafile /etc/village/certificates/ca.crt -i "$1" -u "$1" -P "$password" \
+        -q 1 -t "$2" -m "$3"
+}
+# values: every power of lamp-017 in InfluxDB, read as Grafana's account.
+values() {
+    inside bash -c '. /etc/village/influxdb.env; influx -username grafana -password "$VILLAGE_STORE_PASSWORD" -database village \
+        -format csv -execute "SELECT power FROM streetlight WHERE device = '"'lamp-017'"'"' | sed 1d | cut -d, -f3 | tr '\n' ' '
+}
+has_values() { [ "$(values)" = "$1" ]; }
+say_power() { publish lamp-017 village/10642/lamp-017/up "{\"power\":$1,\"observed_at\":\"$(date -u +%Y-%m-%dT%H:%M:%S.%3NZ)\"}"; }
+
+# the life of an installation -------------------------------------------------------------------------------------
+
+say "from $(git -C "$HERE" log -1 --format='%h %s' "$FROM")"
+make_machine
+
+
+# What the script says on machines it cannot serve; each in an overlay that is thrown away.
+refuses "not root" "run this as root" -- setpriv --reuid=65534 --clear-groups /srv/now/deploy/install.sh
+printf 'ID=debian\nVERSION_ID="11"\n' > "$FOLDER/os-release"
+refuses "another Debian" "this system is debian 11" --bind-ro="$FOLDER/os-release:/usr/lib/os-release" -- /srv/now/deploy/install.sh
+refuses "no room" "MB free for /opt" --tmpfs=/opt:size=50m -- /srv/now/deploy/install.sh
+refuses "no network" "Debian's packages cannot be reached" --private-network -- /srv/now/deploy/install.sh
+refuses "a wrong option" "no option --fast" -- /srv/now/deploy/install.sh --fast
+
+boot
+if text=$(inside /srv/now/deploy/upgrade.sh 2>&1); then fail "upgraded what is not there: $text"; fi
+holds "upgrade before install: $text" "$text" "nothing is installed here"
+inside /srv/before/deploy/install.sh --host localhost --host box.example > "$FOLDER/install.log" 2>&1 ||
+    { tail -20 "$FOLDER/install.log" >&2; fail "install.sh failed"; }
+passed "installed: $(tail -1 "$FOLDER/install.log")"
+for unit in mosquitto influxdb village-gateway village-backup.timer village-certificates.timer; do
+    same "$unit" active "$(inside systemctl is-active $unit || true)"
+done
+same "the gateway's account" village "$(inside ps -o user= -p "$(inside systemctl show -p MainPID --value village-gateway)")"
+
+# A device, its account, a value.
+inside bash -c 'printf "lamp-017,native_streetlight,10642,street,cabinet-1,Đèn 17,20.97,106.29,\nlamp-018,native_streetlight,10642,street,cabinet-1,Đèn 18,20.97,106.29,\n" >> /etc/village/fleet.csv'
+inside village check > /dev/null
+inside systemctl restart village-gateway
+inside village devices credentials create --all --sheet /root/sheet.csv --host localhost 2> /dev/null
+await "the gateway hears the broker" inside python3 -c \
+    "import json,urllib.request as u; assert any(p['part'] == 'broker' and p['state'] == 'ok' for p in json.load(u.urlopen('http://127.0.0.1:8765/health'))['parts'])"
+say_power 58.5
+await "the device's value is in InfluxDB" has_values "58.5 "
+if publish lamp-018 village/10642/lamp-017/up '{"power":1}' 2> /dev/null; then fail "lamp-018 spoke as lamp-017"; fi
+passed "another device's account may not speak for it"
+
+# The same again.
+before=$(listing) pids=$(main_pids)
+same "again" "nothing had to be changed" "$(inside /srv/before/deploy/install.sh 2>&1 | tail -1)"
+same "no file differs" "" "$(diff <(echo "$before") <(listing) || true)"
+same "no service was restarted" "$pids" "$(main_pids)"
+inside systemctl start village-backup village-certificates
+passed "backup and certificates run as their units: $(inside journalctl -u village-backup -o cat --no-pager | grep checked)"
+
+# An upgrade; what a person edited, what was stored, accounts and ledger stay.
+inside bash -c 'echo "# edited by hand" >> /etc/village/mosquitto.conf; echo "# edited by hand" >> /etc/village/village.toml'
+kept() { inside bash -c 'cd /etc/village && find . -type f ! -name "*.shipped" -path "./*" | sort | xargs sha256sum; sha256sum /var/lib/mosquitto/dynamic-security.json'; }
+settings=$(kept) received=$(ask /ledger "['totals']['received']") old=$(inside readlink /opt/village/current)
+inside /srv/now/deploy/upgrade.sh > "$FOLDER/upgrade.log" 2>&1 || { tail -20 "$FOLDER/upgrade.log" >&2; fail "upgrade.sh failed"; }
+passed "$(tail -1 "$FOLDER/upgrade.log")"
+same "settings, secrets and accounts are as before" "$settings" "$(kept)"
+same "the ledger goes on" "$received" "$(ask /ledger "['totals']['received']")"
+same "its sums hold" True "$(ask /ledger "['holds']")"
+say_power 59.5
+await "the same account speaks to the new release" has_values "58.5 59.5 "
+same "upgraded again" "this release was in use already" "$(inside /srv/now/deploy/upgrade.sh 2>&1 | tail -1)"
+
+# Back, and forward again.
+inside /srv/now/deploy/upgrade.sh --back > "$FOLDER/back.log" 2>&1 || { tail -20 "$FOLDER/back.log" >&2; fail "the way back failed"; }
+passed "$(grep '^back to' "$FOLDER/back.log")"
+same "the release before is in use" "$old" "$(inside readlink /opt/village/current)"
+say_power 60.5
+await "and takes readings in" has_values "58.5 59.5 60.5 "
+inside /srv/now/deploy/upgrade.sh > /dev/null 2>&1 || fail "upgrading after going back failed"
+new=$(inside readlink /opt/village/current)
+
+# A release that does not run.
+if text=$(inside WAIT_SECONDS=20 /srv/broken/deploy/upgrade.sh 2>&1); then fail "a broken release went through: $text"; fi
+holds "a broken release: ${text##*$'\n'}" "$text" "the one before is in use again"
+same "the release that runs is in use" "$new" "$(inside readlink /opt/village/current)"
+say_power 61.5
+await "and takes readings in" has_values "58.5 59.5 60.5 61.5 "
+
+# A power cut for the whole machine, then a start without a network: nothing is asked of it.
+kill -KILL "$LEADER"
+wait "$NSPAWN" 2> /dev/null || true
+NSPAWN=''
+boot --private-network
+await "after a power cut everything is back" has_values "58.5 59.5 60.5 61.5 "
+await "and the gateway with it" ask /ledger "['holds']"
+say_power 62.5
+await "it takes readings in without a network" has_values "58.5 59.5 60.5 61.5 62.5 "
+same "installed again without a network" "nothing had to be changed" "$(inside /srv/now/deploy/install.sh 2>&1 | tail -1)"
+inside village doctor --mosquitto-conf /etc/village/mosquitto.conf > "$FOLDER/doctor.log" || true
+say "village doctor:"
+sed 's/^/    /' "$FOLDER/doctor.log"
+
+inside /srv/now/deploy/uninstall.sh > /dev/null 2>&1
+same "uninstalled: settings, readings and backups are kept" "fleet.csv journal.db village-" \
+    "$(inside bash -c 'cd /etc/village && ls fleet.csv; cd /var/lib/village && ls journal.db; ls /var/backups/village | grep -o "^village-" | head -1' | tr '\n' ' ' | sed 's/ $//')"
+say "well: $PASSED checks"
