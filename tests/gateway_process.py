@@ -66,6 +66,11 @@ class GatewayProcess:
         """What it printed."""
         return self.folder / "gateway.log"
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that runs; 0 if none does."""
+        return self._process.pid if self._process is not None else 0
+
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
             raise AssertionError(f"the gateway ended: {self.log.read_text()[-3000:]}")
