@@ -185,7 +185,7 @@ passed "installed: $(tail -1 "$FOLDER/install.log")"
 for unit in mosquitto influxdb village-gateway village-backup.timer village-certificates.timer; do
     same "$unit" active "$(inside systemctl is-active $unit || true)"
 done
-same "the gateway's account" village "$(inside ps -o user= -p "$(inside systemctl show -p MainPID --value village-gateway)")"
+same "the gateway's account" village "$(inside stat -c %U "/proc/$(inside systemctl show -p MainPID --value village-gateway)")"
 
 # A device, its account, a value.
 inside bash -c 'printf "lamp-017,native_streetlight,10642,street,cabinet-1,Đèn 17,20.97,106.29,\nlamp-018,native_streetlight,10642,street,cabinet-1,Đèn 18,20.97,106.29,\n" >> /etc/village/fleet.csv'
