@@ -246,7 +246,7 @@ await "and the gateway with it" ask /ledger "['holds']"
 say_power 62.5
 await "it takes readings in without a network" has_values "58.5 59.5 60.5 61.5 62.5 "
 same "installed again without a network" "nothing had to be changed" "$(inside /srv/now/deploy/install.sh 2>&1 | tail -1)"
-inside village doctor --mosquitto-conf /etc/village/mosquitto.conf > "$FOLDER/doctor.log" || true
+inside village doctor > "$FOLDER/doctor.log" || true
 say "village doctor:"
 sed 's/^/    /' "$FOLDER/doctor.log"
 

@@ -42,7 +42,9 @@ Raises:
     PlaceError: the settings cannot be read.
 """
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Settings file; it names the fleet.")]
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="VILLAGE_CONFIG", help="Settings file; it names the fleet.")
+]
 Fleet = Annotated[Path | None, typer.Option("--fleet", metavar="FILE", help="Another fleet: fleet.db or fleet.csv.")]
 Name = Annotated[str, typer.Argument(metavar="DEVICE", show_default=False)]
 SETTINGS = Path("village.toml")

@@ -19,6 +19,7 @@ from gateway.analytics.worker import AnalyticsWorker
 from gateway.api.fleet_office import FleetOffice
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.server import ApiServer
+from gateway.certificate_watch import CertificateWatch
 from gateway.clock import clock_state
 from gateway.line.backfill import Intake, OutOfStepError
 from gateway.line.journal import Bounds, Journal
@@ -128,6 +129,7 @@ class App:
         parts = self._api_parts()
         self.analytics.on_turn = SelfReport(parts, self.records, self.line, self._write_lines).turn
         self.api = ApiServer(parts) if with_api else None
+        self.certificates = CertificateWatch(settings, self.api.renew if self.api else lambda: None)
 
     def _read_fleet(self) -> Registry:
         settings = self.settings
@@ -136,9 +138,12 @@ class App:
     def _make_edge(self) -> MqttEdge:
         own = [f"{ROOT}/+/+/{event}" for event in (UP, STATUS, COMMAND_ACK)]
         filters = [*own, *(source.filter for source in self.settings.sources())]
-        return MqttEdge(
-            self.settings.broker, filters, self.journal, lambda lost: self.journal.count("lost_at_broker", lost)
-        )
+        return MqttEdge(self.settings.broker, filters, self.journal, self._lose_at_broker)
+
+    def _lose_at_broker(self, lost: int) -> None:
+        self.journal.count("lost_at_broker", lost)
+        before = self._lost if time.monotonic() - self._lost_at < ALARM_SECONDS else 0
+        self._lost, self._lost_at = before + lost, time.monotonic()
 
     def _write_lines(self, lines: Sequence[str], notes: Mapping[str, str] | None = None) -> None:
         body = "".join(f"{line}\n" for line in lines).encode()
@@ -200,6 +205,7 @@ class App:
         self.line.start()
         self.analytics.start()
         self.pruner.start()
+        self.certificates.start()
         if self.api is not None:
             self.api.start()
 
@@ -212,6 +218,7 @@ class App:
         self.line.stop()
         self.analytics.join()
         self.pruner.stop()
+        self.certificates.stop()
         for delivery in self.deliveries:
             delivery.stop()
         # What delivery reported last reaches the disk here.
@@ -265,6 +272,8 @@ class App:
         if self.analytics.failed is not None:
             text = f"no alerts, indices and roll-ups: {self.analytics.failed}; restart the gateway"
             parts.append(PartHealth("analytics", "failing", text))
+        if self.certificates.has_any:
+            parts.append(self._certificates_health())
         for delivery in self.deliveries:
             status = delivery.state
             parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))
@@ -291,6 +300,13 @@ class App:
             return PartHealth("journal", "failing", f"a damaged journal was set aside as {aside}; salvage it")
         used = self.records.used_bytes() >> 20
         return PartHealth("journal", "ok", f"{used} MB of {self.settings.journal.max_mb} MB in use")
+
+    def _certificates_health(self) -> PartHealth:
+        found = sorted(self.certificates.found, key=lambda problem: not problem.is_urgent)
+        if not found:
+            return PartHealth("certificates", "ok", "none ends soon")
+        more = f" (and {len(found) - 1} more: `village doctor`)" if len(found) > 1 else ""
+        return PartHealth("certificates", "failing" if found[0].is_urgent else "waiting", f"{found[0].text}{more}")
 
     def _fleet_health(self) -> PartHealth:
         return PartHealth("fleet", "ok", f"{len(self.registry)} devices")

@@ -24,7 +24,13 @@ from gateway.line.pipeline import Limits
 from gateway.settings_file import load_settings, render_example
 
 Config = Annotated[
-    Path, typer.Option("--config", "-c", help="The settings; `village settings` prints a file that explains each.")
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="VILLAGE_CONFIG",
+        help="The settings; `village settings` prints a file that explains each.",
+    ),
 ]
 CONFIG = Path("village.toml")
 MOST_BYTES = 16 << 20
@@ -73,7 +79,11 @@ def check(config: Config = CONFIG) -> None:
 def doctor(
     config: Config = CONFIG,
     mosquitto_conf: Annotated[
-        Path | None, typer.Option(help="The broker's configuration file, where Mosquitto runs on this machine.")
+        Path | None,
+        typer.Option(
+            envvar="VILLAGE_MOSQUITTO_CONF",
+            help="The broker's configuration file, where Mosquitto runs on this machine.",
+        ),
     ] = None,
 ) -> None:
     """Look at broker, stores, clock, disk, fleet and port; one line each, exit status 1 if something is to be mended.
@@ -81,7 +91,7 @@ def doctor(
     Example: village doctor --mosquitto-conf /etc/village/mosquitto.conf
     """
     problems = 0
-    for finding in examine(load_settings(config, os.environ), mosquitto_conf):
+    for finding in examine(load_settings(config, os.environ), mosquitto_conf, config, os.environ):
         typer.echo(f"{'ok  ' if finding.ok else 'MEND'}  {finding.part:<16}  {finding.text}")
         problems += not finding.ok
     if problems:

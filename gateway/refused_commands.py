@@ -26,7 +26,9 @@ from gateway.running import RunningError
 from gateway.settings import Settings
 from gateway.settings_file import SettingsError, load_settings
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; they name the journal's folder.")]
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="VILLAGE_CONFIG", help="The settings; they name the journal's folder.")
+]
 CONFIG = Path("village.toml")
 Since = Annotated[str, typer.Option(help="Received at or after this day or time; Vietnamese time.")]
 Until = Annotated[str, typer.Option(help="Received before this day or time.")]

@@ -1,6 +1,8 @@
 """The gateway that runs with the same settings, as other commands reach it: over its API, or not at all."""
 
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 import urllib3
 from urllib3.util import Timeout
@@ -49,17 +51,48 @@ class Running:
 
 def find_running(settings: Settings) -> Running | None:
     """The gateway that runs with these settings, or None if none answers."""
-    api = settings.api
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(api.host, api.host)  # noqa: S104 - compared, not bound
-    address = f"http://[{host}]:{api.port}" if ":" in host and "[" not in host else f"http://{host}:{api.port}"
-    headers = {"Authorization": f"Bearer {api.token.get_secret_value()}"} if api.token else {}
-    pool = urllib3.PoolManager(timeout=Timeout(connect=2.0, read=READ_SECONDS), retries=False, headers=headers)
+    pool, address = _door(settings)
     try:
         answer = pool.request("GET", f"{address}/health")
         is_ours = answer.status == 401 or "ledger" in answer.json()
     except (urllib3.exceptions.HTTPError, ValueError, TypeError):
         return None
     return Running(pool, address) if is_ours else None
+
+
+def health_of(settings: Settings) -> Mapping[str, object]:
+    """What the gateway that runs with these settings says of itself; empty if none answers."""
+    pool, address = _door(settings)
+    try:
+        # 503 is how a gateway says that it fails.
+        said: object = pool.request("GET", f"{address}/health").json()
+    except (urllib3.exceptions.HTTPError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _door(settings: Settings) -> tuple[urllib3.PoolManager, str]:
+    api = settings.api
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(api.host, api.host)  # noqa: S104 - compared, not bound
+    name = f"[{host}]" if ":" in host and "[" not in host else host
+    headers = {"Authorization": f"Bearer {api.token.get_secret_value()}"} if api.token else {}
+    timeout = Timeout(connect=2.0, read=READ_SECONDS)
+    if api.cert_file is None:
+        return urllib3.PoolManager(timeout=timeout, retries=False, headers=headers), f"http://{name}:{api.port}"
+    context = _own_certificate(api.cert_file)
+    pool = urllib3.PoolManager(
+        timeout=timeout, retries=False, headers=headers, ssl_context=context, assert_hostname=False
+    )
+    return pool, f"https://{name}:{api.port}"
+
+
+def _own_certificate(path: Path) -> ssl.SSLContext:
+    """Trusts the certificate in this file and no other, by whatever name it is asked for: it is this gateway's own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(path)
+    return context
 
 
 def number(answer: Mapping[str, object], key: str) -> int:

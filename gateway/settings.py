@@ -96,6 +96,9 @@ class Gateway(_Part):
     fleet: Path = Path("fleet.csv")
     """The fleet: `fleet.csv`, one row a device, UTF-8, separated by comma or semicolon; or `fleet.db`, which `village
     devices import` makes and the other `village devices` commands change. Checked by `village check`."""
+    certificates_dir: Path = Path("certificates")
+    """Folder of this machine's certificates, as `village certificates` makes it. Health says when one of them ends in
+    less than 30 days, or when others may read a key. It need not be there."""
     sources: tuple[str, ...] = ()
     """Vendor topics to take in besides our own `village/+/+/...`, by name: `tasmota`, `zigbee2mqtt` and so on;
     a wrong name is answered with the list. Any other topic belongs in a [[source]]."""
@@ -276,9 +279,18 @@ class Api(_Part):
     token: Annotated[SecretStr | None, Field(min_length=16, examples=["..."])] = None
     """Every question must carry it (`Authorization: Bearer ...`). At least 16 characters; make one with
     `python3 -c "import secrets; print(secrets.token_urlsafe(24))"`. Better in the environment than in this file."""
+    cert_file: Annotated[Path | None, Field(examples=["certificates/api.crt"])] = None
+    """Speak TLS (https) with this certificate, as `village certificates server api --host NAME` makes it; needs
+    key_file."""
+    key_file: Annotated[Path | None, Field(examples=["certificates/api.key"])] = None
+    """The private key of cert_file."""
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together; set both or neither")
+        _need_file(self.cert_file, "cert_file")
+        _need_file(self.key_file, "key_file")
         if self.token is None and not is_loopback(self.host):
             raise ValueError(f"host {self.host!r} is not loopback, so token must be set; or listen on 127.0.0.1")
         return self

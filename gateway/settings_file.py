@@ -23,7 +23,12 @@ _NOT_OURS = re.compile(r"GATEWAY_(SERVICE_.*|PORT|PORT_\d.*)")
 """Kubernetes puts these into every container beside a service that is called "gateway"."""
 _REPEATED = ("source", "store")
 """Sections written with two brackets; in the environment they are counted from 0."""
-_PATHS = {"broker": ("ca_file", "cert_file", "key_file"), "gateway": ("data_dir", "fleet"), "store": ("ca_file",)}
+_PATHS = {
+    "broker": ("ca_file", "cert_file", "key_file"),
+    "gateway": ("data_dir", "fleet", "certificates_dir"),
+    "store": ("ca_file",),
+    "api": ("cert_file", "key_file"),
+}
 """Paths that start at the settings file's folder."""
 
 

@@ -16,9 +16,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import SecretStr
 
-from gateway import doctor
+from gateway import doctor, doctor_broker
 from gateway.clock import ClockState, clock_state
-from gateway.doctor import MB, RESERVE_BYTES, Finding, examine
+from gateway.doctor import MB, RESERVE_BYTES, examine
+from gateway.doctor_broker import Finding
 from gateway.settings import Api, Broker, Gateway, Journal, Settings, StorePlace
 from gateway.southbound.broker import QUEUE, parse_mosquitto_conf
 from tests import servers
@@ -32,6 +33,16 @@ def shipped_lines() -> str:
     """The shipped configuration without what an installed machine has: its listeners, accounts, folder and log."""
     places = ("listener", "include_dir", "plugin", "allow_", "persistence_location", "log_dest")
     return "\n".join(line for line in SHIPPED.read_text("utf-8").splitlines() if not line.startswith(places))
+
+
+def shipped_conf(folder: Path, *more: str) -> Path:
+    """The shipped configuration, its listeners in a folder beside it."""
+    (folder / "mosquitto.d").mkdir(exist_ok=True)
+    (folder / "mosquitto.d" / "local.conf").write_text("listener 1883 127.0.0.1\n")
+    conf = folder / "mosquitto.conf"
+    text = SHIPPED.read_text("utf-8").replace("/etc/village/mosquitto.d", str(folder / "mosquitto.d"))
+    conf.write_text("\n".join([text, *more, ""]))
+    return conf
 
 
 @pytest.fixture
@@ -67,14 +78,15 @@ def synchronised(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_machine_has_nothing_to_mend(tmp_path: Path, shipped_broker: Server) -> None:
     """One line a part, each with what was seen."""
     settings = settings_of(tmp_path, broker=Broker(port=shipped_broker.port))
-    found = list(examine(settings, SHIPPED))
+    conf = shipped_conf(tmp_path)
+    found = list(examine(settings, conf))
     assert [finding.part for finding in found if not finding.ok] == []
     said = {finding.part: finding.text for finding in found}
     assert said["fleet"] == f"{tmp_path}/fleet.csv: 2 devices in 1 commune(s)"
     assert "the journal may still take 32 MB" in said["data"]
     assert said["api"].endswith("is free; no gateway is running there")
     assert said["broker"].startswith(f"127.0.0.1 port {shipped_broker.port}: reachable, mosquitto version ")
-    assert said["queue"] == f"{SHIPPED}: keeps messages for an absent gateway, also over a restart"
+    assert said["queue"] == f"{conf}: keeps messages for an absent gateway, also over a restart"
     assert said["store commune"].endswith("store.db: reachable and writable")
 
 
@@ -170,13 +182,13 @@ def test_a_broker_that_wants_a_password_is_named(tmp_path: Path) -> None:
     assert "Not authorized; check broker.username and broker.password" in found[0].text
     away = Broker(host="192.0.2.1", username="u", password=SecretStr("p"))
     monkey = settings_of(tmp_path, broker=away)
-    first = next(finding for finding in doctor._broker(monkey.broker))
+    first = next(finding for finding in doctor_broker.examine_broker(monkey.broker))
     assert first.text == "192.0.2.1 port 1883: the password crosses the network unencrypted; set broker.tls = true"
 
 
 def test_a_listener_that_is_no_broker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and says nothing."""
-    monkeypatch.setattr(doctor, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(doctor_broker, "CONNECT_SECONDS", 0.2)
     with socket.create_server((HOST, 0)) as mute:
         found = findings(settings_of(tmp_path, broker=Broker(port=mute.getsockname()[1])), "broker")
     assert found[0].text.endswith("does not answer as a broker within 0.2 s; is this the right port?")
@@ -203,9 +215,8 @@ def test_the_demos_broker_keeps_what_the_shipped_one_keeps() -> None:
 )
 def test_a_configuration_that_loses_messages_is_named(tmp_path: Path, line: str, words: str) -> None:
     """Each by its own line, and only that."""
-    conf = tmp_path / "mosquitto.conf"
-    conf.write_text(f"{SHIPPED.read_text('utf-8')}\n{line}\n")
-    found = [finding.text for finding in doctor._mosquitto_conf(conf)]
+    conf = shipped_conf(tmp_path, line)
+    found = [finding.text for finding in doctor_broker.examine_mosquitto_conf(conf)]
     assert len(found) == 1
     assert words in found[0]
 
@@ -214,9 +225,11 @@ def test_a_configuration_of_defaults_is_named_line_by_line(tmp_path: Path) -> No
     """Debian's own loses messages in four ways."""
     conf = tmp_path / "mosquitto.conf"
     conf.write_text("# nothing\n")
-    assert len(list(doctor._mosquitto_conf(conf))) == 4
-    missing = next(doctor._mosquitto_conf(tmp_path / "none.conf"))
-    assert missing == Finding("queue", False, f"{tmp_path}/none.conf: No such file or directory")
+    assert len(list(doctor_broker.examine_mosquitto_conf(conf))) == 4
+    missing = next(doctor_broker.examine_mosquitto_conf(tmp_path / "none.conf"))
+    assert missing == Finding(
+        "queue", False, f"{tmp_path}/none.conf: No such file or directory; name the file that Mosquitto is started with"
+    )
 
 
 # this machine -----------------------------------------------------------------------------------------------------
@@ -301,7 +314,7 @@ def test_whoever_holds_the_apis_port_is_named(tmp_path: Path, status: int, body:
     """A running gateway is no problem, another program is."""
     with web(status, body) as port:
         settings = settings_of(tmp_path, api=Api(port=port, token=SecretStr("0123456789abcdef")))
-        found = doctor._api(settings)
+        found = next(doctor._api(settings))
     assert found.ok is ok
     assert words.format(port=port) in found.text
 
@@ -309,7 +322,7 @@ def test_whoever_holds_the_apis_port_is_named(tmp_path: Path, status: int, body:
 def test_an_address_this_machine_does_not_have_is_named(tmp_path: Path) -> None:
     """As after a change of networks."""
     settings = settings_of(tmp_path, api=Api(host="192.0.2.1", token=SecretStr("0123456789abcdef")))
-    found = doctor._api(settings)
+    found = next(doctor._api(settings))
     assert (found.ok, "Cannot assign requested address" in found.text) == (False, True)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -127,14 +128,15 @@ class ApiServer:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: ssl.SSLContext | None = None
         self.port = parts.settings.port
         """The actual port, once started."""
 
     @property
     def address(self) -> str:
         """Where people find it."""
-        host = self._settings.host
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        host, scheme = self._settings.host, "https" if self._settings.cert_file else "http"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
     def start(self) -> None:
         """Listen.
@@ -154,6 +156,7 @@ class ApiServer:
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
+        self._encrypt(config, listener)
         self._server = uvicorn.Server(config)
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(self._server, listener, ready), name="api")
@@ -162,6 +165,32 @@ class ApiServer:
         if not self._server.started:
             self._thread.join()
             raise OSError("the API did not start; the log says why")
+
+    def _encrypt(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        certificate, key = self._settings.cert_file, self._settings.key_file
+        if certificate is None or key is None:
+            return
+        # Our own context rather than uvicorn's, so that a renewed certificate can be taken up while it runs.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            listener.close()
+            words = error.strerror or str(error)
+            raise OSError(f"api.cert_file {certificate} and its key cannot be used: {words}") from error
+        config.load()
+        config.ssl = context
+        self._context = context
+
+    def renew(self) -> None:
+        """Show the certificate that is in the file now to whoever connects from now on."""
+        certificate, key = self._settings.cert_file, self._settings.key_file
+        if self._context is not None and certificate is not None and key is not None:
+            try:
+                self._context.load_cert_chain(certificate, key)
+            except OSError as error:
+                log.error("the API's certificate cannot be read; the one before is shown on", error=str(error))  # noqa: TRY400
 
     def _run(self, server: uvicorn.Server, listener: socket.socket, ready: threading.Event) -> None:
         async def serve() -> None:

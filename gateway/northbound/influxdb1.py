@@ -2,6 +2,7 @@
 
 import gzip as gzip_format
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,19 @@ class InfluxDB1:
                 problems.append(f"{self.name}: {problem}")
         return problems
 
+    def retention_seconds(self, database: str) -> float:
+        """How long the database keeps what is written; 0: for ever.
+
+        Raises:
+            StoreError: it cannot be asked.
+        """
+        for table in self._reader.ask(f"SHOW RETENTION POLICIES ON {identifier(database)}", database):
+            for row in table.values:
+                policy = dict(zip(table.columns, row, strict=True))
+                if policy.get("default"):
+                    return _seconds(str(policy.get("duration", "0s")))
+        return 0.0
+
     def _index_problem(self) -> str:
         """What is wrong with the index, one line; empty if new and old shards use tsi1."""
         try:
@@ -177,3 +191,13 @@ class InfluxDB1:
         """Let go of connections."""
         self._endpoint.close()
         self._reader.close()
+
+
+def _seconds(duration: str) -> float:
+    """A duration as InfluxDB writes it.
+
+    >>> _seconds("17472h0m0s"), _seconds("0s")
+    (62899200.0, 0.0)
+    """
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)([hms])", duration))

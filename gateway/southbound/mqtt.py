@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple
@@ -30,6 +31,9 @@ MAX_UPLINKS = 2000
 DROPPED = "$SYS/broker/publish/messages/dropped"
 SESSION_SECONDS = 7 * 86400
 """How long an MQTT 5 broker keeps our session; 3.1.1 brokers keep it for ever."""
+UNSETTLED_LOSSES, UNSETTLED_SECONDS = 3, 60.0
+"""A connection that is lost so often in so short a time does not last by itself. Chosen."""
+UNSETTLED = "the broker ends the connection again and again"
 Reasons = list[ReasonCode]
 
 
@@ -68,6 +72,8 @@ class MqttEdge:
         self._failures = 0
         self._random = Random()  # noqa: S311 - jitter
         self._last_at = 0
+        self._losses: deque[float] = deque(maxlen=UNSETTLED_LOSSES)
+        """When the last few connections were lost (``time.monotonic``)."""
         self._wake_read, self._wake_write = socket.socketpair()
         # Neither end may wait: whoever wakes a busy line a thousand times must not be held up by it.
         self._wake_read.setblocking(False)
@@ -118,6 +124,8 @@ class MqttEdge:
         client.loop_misc()
         self._flush()
         self._polled_on = self._connection
+        if self.status.detail.startswith(UNSETTLED) and self.status.connected and not self._unsettled():
+            self.status = EdgeStatus(True, "connected", time.time())
         inbox, self._inbox = self._inbox, []
         return inbox
 
@@ -237,6 +245,12 @@ class MqttEdge:
             # The next read finds the connection closed and says so to paho.
             log.info("broker connection broke while writing", error=str(error))
 
+    def _unsettled(self) -> str:
+        if len(self._losses) < UNSETTLED_LOSSES or time.monotonic() - self._losses[0] > UNSETTLED_SECONDS:
+            return ""
+        who = f"does another gateway use the client id {self._settings.client_id!r}?"
+        return f"{UNSETTLED}; {who} The broker's log says why"
+
     # paho's callbacks: they run inside poll, in the line's thread -------------------------------------------
 
     def _on_connect(
@@ -253,7 +267,7 @@ class MqttEdge:
         self._accepted = True
         self._connection += 1
         self._failures = 0
-        self.status = EdgeStatus(True, "connected", time.time())
+        self.status = EdgeStatus(True, self._unsettled() or "connected", time.time())
         log.info("connected to the broker", session_present=flags.session_present)
         client.subscribe(DROPPED, qos=0)
         version5 = self._settings.protocol == "5"
@@ -288,6 +302,7 @@ class MqttEdge:
         # it comes again and is a repeat; if the broker has lost it, this was the last copy.
         self._connection += 1
         if self._accepted:
+            self._losses.append(time.monotonic())
             self._failed(f"connection lost: {reason}")
         elif self._next_try <= time.monotonic():
             self._failed(f"no answer from a broker at {self._settings.host}:{self._settings.port}: {reason}")
