@@ -61,6 +61,7 @@ make_machine() {
     rm -rf "$MACHINE"
     cp -a --reflink=auto "$FOLDER/clean" "$MACHINE"
     echo village-try > "$MACHINE/etc/hostname"
+    printf '127.0.0.1 localhost village-try\n::1 localhost\n' > "$MACHINE/etc/hosts"
     mkdir -p "$MACHINE/srv/before" "$MACHINE/srv/now" "$MACHINE/srv/broken"
     git -C "$HERE" archive "$FROM" | tar -x -C "$MACHINE/srv/before"
     (cd "$HERE" && git ls-files -z | tar -c --null -T - ) | tar -x -C "$MACHINE/srv/now"

@@ -3,10 +3,13 @@
 import ast
 from pathlib import Path
 
+from tests.planted import as_table
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("devices", "gateway", "dashboards", "simulators")
 BEGIN = "<!-- map: made by `python -m tests.documents`, checked by tests/test_documents.py -->\n"
 END = "<!-- /map -->"
+PLANTED_BEGIN, PLANTED_END = "<!-- planted: made by `python -m tests.documents` -->\n", "<!-- /planted -->"
 
 
 def first_line(path: Path) -> str:
@@ -38,6 +41,15 @@ def with_map(readme: str) -> str:
     return f"{head}{BEGIN}{render_map()}{END}{tail}"
 
 
+def with_planted(guide: str) -> str:
+    """The operating guide with the list of what the doctor names made anew."""
+    head, _, rest = guide.partition(PLANTED_BEGIN)
+    _, _, tail = rest.partition(PLANTED_END)
+    return f"{head}{PLANTED_BEGIN}{as_table()}{PLANTED_END}{tail}"
+
+
 if __name__ == "__main__":
+    guide = ROOT / "docs" / "operate.md"
+    guide.write_text(with_planted(guide.read_text("utf-8")), "utf-8")
     readme = ROOT / "README.md"
     readme.write_text(with_map(readme.read_text("utf-8")), "utf-8")

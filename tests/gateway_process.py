@@ -55,6 +55,8 @@ class GatewayProcess:
     def start(self) -> Self:
         """Start and return when the API answers."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
+        # So that a process that hangs can be asked where (SIGABRT).
+        environment["PYTHONFAULTHANDLER"] = "1"
         command = [sys.executable, "-m", "gateway", "run", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -97,15 +99,21 @@ class GatewayProcess:
         """SIGKILL, as a power cut would."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> int:
-        """SIGTERM; returns the exit status."""
-        return self._end(signal.SIGTERM)
+    def stop(self, patience: float = 20.0) -> int:
+        """SIGTERM; returns the exit status. One that has not ended by then says where it hangs."""
+        return self._end(signal.SIGTERM, patience)
 
-    def _end(self, how: signal.Signals) -> int:
+    def _end(self, how: signal.Signals, patience: float = 20.0) -> int:
         if self._process is None:
             return 0
         self._process.send_signal(how)
-        status = self._process.wait(20)
+        try:
+            status = self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait(patience)
+            self._process = None
+            raise AssertionError(f"did not end in {patience:g} s: {self.log.read_text()[-6000:]}") from None
         self._process = None
         return status
 

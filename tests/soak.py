@@ -29,6 +29,8 @@ SAMPLE_SECONDS = 2.0
 DISK_MB = 256
 """The gateway's folder is a file system of this size, so that it can be filled."""
 PATIENCE = 300.0
+STOP_SECONDS = 60.0
+"""systemd's limit in the shipped unit."""
 STEADY = 0.1
 """A life's memory may grow by this part from its middle third to its last. Chosen: sums and latest values fill."""
 WARM_SECONDS = 60.0
@@ -168,8 +170,9 @@ class Troubles:
         ballast.unlink()
 
     def gateway_restarts(self) -> None:
-        self._watch.tell("the gateway restarts")
-        self._gateway.stop()
+        began = time.monotonic()
+        self._gateway.stop(STOP_SECONDS)
+        self._watch.tell(f"the gateway restarts; it ended in {time.monotonic() - began:.1f} s")
         self._begin_life()
 
     def gateway_is_killed(self) -> None:

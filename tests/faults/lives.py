@@ -69,10 +69,10 @@ class Lives(GatewayProcess):
             time.sleep(0.005)
         return not self.pid
 
-    def _end(self, how: signal.Signals) -> int:
+    def _end(self, how: signal.Signals, patience: float = PATIENCE) -> int:
         if not self.has_ended():
             os.kill(self.pid, how)
-            assert self.await_death(PATIENCE)
+            assert self.await_death(patience)
         return 0
 
     def __enter__(self) -> "Lives":
