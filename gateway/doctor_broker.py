@@ -27,6 +27,7 @@ from gateway.southbound.mqtt import DROPPED
 CONNECT_SECONDS = 5.0
 SYS_SECONDS = 3.0
 """$SYS topics are retained, so a broker that has them sends them at once."""
+VERSION_SECONDS = 0.2
 VERSION = "$SYS/broker/version"
 MOST_DRIFT = 10
 """Of accounts that are not as the fleet says, so many are named."""
@@ -108,8 +109,11 @@ def _listen(broker: Broker) -> _Heard:
         client.connect(broker.host, broker.port)
     except ssl.SSLCertVerificationError as error:
         return _Heard(untrusted("", broker.host, error).removeprefix(": "), {})
-    except ssl.SSLError as error:
-        return _Heard(f"no TLS there ({error.reason}); is this the port for TLS, or is broker.tls wrong?", {})
+    except (ssl.SSLError, ConnectionResetError) as error:
+        words = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        if not broker.tls:
+            return _Heard(f"{words}; is this the port without TLS?", {})
+        return _Heard(f"no TLS there ({words}); is this the port for TLS, or is broker.tls wrong?", {})
     except socket.gaierror:
         return _Heard("no such name; correct broker.host, or look at this machine's name server", {})
     except OSError as error:
@@ -137,7 +141,8 @@ def _collect(messages: "queue.SimpleQueue[tuple[str, str]]") -> dict[str, str]:
     topics: dict[str, str] = {}
     while len(topics) < 2:
         try:
-            topic, text = messages.get(timeout=SYS_SECONDS)
+            # The version is only nice to know, and an account may have no right to it.
+            topic, text = messages.get(timeout=VERSION_SECONDS if DROPPED in topics else SYS_SECONDS)
         except queue.Empty:
             break
         topics[topic] = text
