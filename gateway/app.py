@@ -20,7 +20,7 @@ from gateway.api.fleet_office import FleetOffice
 from gateway.api.parts import ApiParts, PartHealth, RequestError
 from gateway.api.server import ApiServer
 from gateway.certificate_watch import CertificateWatch
-from gateway.clock import clock_state
+from gateway.health import Losses, of_broker, of_certificates, of_clock, of_journal
 from gateway.line.backfill import Intake, OutOfStepError
 from gateway.line.journal import Bounds, Journal
 from gateway.line.loop import Edge, Line, NoEdge
@@ -47,8 +47,6 @@ log = structlog.get_logger(__name__)
 DISTRIBUTION = "smart-village-gateway"
 FINISH_SECONDS = 2.0
 """Longest wait for the last look at what readings mean when the gateway stops; a full disk may hold it up."""
-ALARM_SECONDS = 86400
-"""A loss at the broker is shown for a day, so that somebody sees it."""
 
 
 class App:
@@ -74,7 +72,7 @@ class App:
             FleetError, ProfileError, StandardsError, JournalError: wrong settings; one readable line.
         """
         self.settings, self._now = settings, now
-        self._lost, self._lost_at = 0, 0.0
+        self.lost = Losses()
         self.standards = load(settings.gateway.standards) if settings.gateway.standards else shipped()
         self.registry = self._read_fleet()
         data = settings.gateway.data_dir
@@ -142,8 +140,7 @@ class App:
 
     def _lose_at_broker(self, lost: int) -> None:
         self.journal.count("lost_at_broker", lost)
-        before = self._lost if time.monotonic() - self._lost_at < ALARM_SECONDS else 0
-        self._lost, self._lost_at = before + lost, time.monotonic()
+        self.lost.add(lost)
 
     def _write_lines(self, lines: Sequence[str], notes: Mapping[str, str] | None = None) -> None:
         body = "".join(f"{line}\n" for line in lines).encode()
@@ -268,53 +265,21 @@ class App:
 
     def health(self) -> Sequence[PartHealth]:
         """How every part is, one line each."""
-        parts = [self._broker_health(), self._journal_health(), self._fleet_health(), _clock_health()]
+        parts = [
+            of_broker(self.edge, self.lost),
+            of_journal(self.line, self.journal, self.records.used_bytes() >> 20, self.settings.journal.max_mb),
+            PartHealth("fleet", "ok", f"{len(self.registry)} devices"),
+            of_clock(),
+        ]
         if self.analytics.failed is not None:
             text = f"no alerts, indices and roll-ups: {self.analytics.failed}; restart the gateway"
             parts.append(PartHealth("analytics", "failing", text))
         if self.certificates.has_any:
-            parts.append(self._certificates_health())
+            parts.append(of_certificates(self.certificates))
         for delivery in self.deliveries:
             status = delivery.state
             parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))
         return parts
-
-    def _broker_health(self) -> PartHealth:
-        if not isinstance(self.edge, MqttEdge):
-            return PartHealth("broker", "ok", "not used")
-        status = self.edge.status
-        if not status.connected:
-            return PartHealth("broker", "waiting", f"{status.detail}; trying again")
-        if self._lost and time.monotonic() - self._lost_at < ALARM_SECONDS:
-            text = f"the broker dropped {self._lost} messages it had accepted; run it with deploy/mosquitto.conf"
-            return PartHealth("broker", "failing", text)
-        return PartHealth("broker", "ok" if status.detail == "connected" else "failing", status.detail)
-
-    def _journal_health(self) -> PartHealth:
-        if self.line.failed is not None:
-            return PartHealth("journal", "failing", f"the line has stopped: {self.line.failed}; restart the gateway")
-        if self.line.full:
-            return PartHealth("journal", "failing", f"{self.line.full}; nothing is acknowledged until there is room")
-        if self.journal.set_aside is not None:
-            aside = self.journal.set_aside.name
-            return PartHealth("journal", "failing", f"a damaged journal was set aside as {aside}; salvage it")
-        used = self.records.used_bytes() >> 20
-        return PartHealth("journal", "ok", f"{used} MB of {self.settings.journal.max_mb} MB in use")
-
-    def _certificates_health(self) -> PartHealth:
-        found = sorted(self.certificates.found, key=lambda problem: not problem.is_urgent)
-        if not found:
-            return PartHealth("certificates", "ok", "none ends soon")
-        more = f" (and {len(found) - 1} more: `village doctor`)" if len(found) > 1 else ""
-        return PartHealth("certificates", "failing" if found[0].is_urgent else "waiting", f"{found[0].text}{more}")
-
-    def _fleet_health(self) -> PartHealth:
-        return PartHealth("fleet", "ok", f"{len(self.registry)} devices")
-
-
-def _clock_health() -> PartHealth:
-    clock = clock_state()
-    return PartHealth("clock", "waiting" if clock.synchronised is False else "ok", clock.detail)
 
 
 def make_store(settings: Settings, place: StorePlace) -> Store:
