@@ -87,7 +87,7 @@ boot() {
 
 # inside COMMAND...: run it in the booted machine, as root with a clean environment.
 inside() {
-    nsenter -t "$LEADER" -m -u -i -n -p -r -w -- /usr/bin/env -i HOME=/root LANG=C.UTF-8 \
+    nsenter -t "$LEADER" -m -u -i -n -p -r -w -- /usr/bin/env -i LANG=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
@@ -151,7 +151,7 @@ await() {
 # publish DEVICE TOPIC PAYLOAD: over TLS, with the account of the sheet.
 publish() {
     local password
-    password=$(inside python3 -c "import csv; print(next(r['password'] for r in csv.DictReader(open('/root/sheet.csv', encoding='utf-8-sig')) if r['device'] == '$1'))")
+    password=$(inside python3 -c "import csv; print(next(r['password'] for r in csv.DictReader(open('/srv/sheet.csv', encoding='utf-8-sig')) if r['device'] == '$1'))")
     inside mosquitto_pub -V mqttv5 -h localhost -p 8883 --cafile /etc/village/certificates/ca.crt -i "$1" -u "$1" -P "$password" \
         -q 1 -t "$2" -m "$3"
 }
@@ -192,7 +192,7 @@ same "the gateway's account" village "$(inside stat -c %U "/proc/$(inside system
 inside bash -c 'printf "lamp-017,native_streetlight,10642,street,cabinet-1,Đèn 17,20.97,106.29,\nlamp-018,native_streetlight,10642,street,cabinet-1,Đèn 18,20.97,106.29,\n" >> /etc/village/fleet.csv'
 inside village check > /dev/null
 inside systemctl restart village-gateway
-inside village devices credentials create --all --sheet /root/sheet.csv --host localhost 2> /dev/null
+inside village devices credentials create --all --sheet /srv/sheet.csv --host localhost 2> /dev/null
 await "the gateway hears the broker" inside python3 -c \
     "import json,urllib.request as u; assert any(p['part'] == 'broker' and p['state'] == 'ok' for p in json.load(u.urlopen('http://127.0.0.1:8765/health'))['parts'])"
 say_power 58.5

@@ -68,6 +68,7 @@ class Watch:
     """Looks every two seconds, from a thread of its own; and asks the API as boards and collectors do."""
 
     gateway: GatewayProcess
+    log: Path
     began: float = field(default_factory=time.monotonic)
     life: int = 0
     samples: list[Sample] = field(default_factory=list)
@@ -99,6 +100,9 @@ class Watch:
             found = look(process, time.monotonic() - self.began, self.life) if process else None
             if found is not None:
                 self.samples.append(found)
+                # At once, so that a soak that breaks off has something to say.
+                with self.log.open("a") as log:
+                    log.write(json.dumps([found.at, found.life, found.rss_mb, found.files, found.threads]) + "\n")
 
     def _ask(self) -> None:
         paths = ("/health", "/devices?limit=500", "/latest", "/metrics", "/ledger/devices", "/refused", "/communes")
@@ -148,7 +152,7 @@ class Troubles:
         self._watch.tell("the store is away for an hour")
         self._store.stop()
         self._for_hours(1)
-        self._store.start()
+        start_patiently(self._store)
 
     def store_hangs(self) -> None:
         self._watch.tell("the store hangs for half an hour")
@@ -183,6 +187,15 @@ class Troubles:
     def _begin_life(self) -> None:
         self._watch.life += 1
         self._gateway.start()
+
+
+def start_patiently(server: Server) -> None:
+    """A busy machine may need more than one try to bring a store of some size up."""
+    for _ in range(5):
+        with contextlib.suppress(RuntimeError):
+            server.start()
+            return
+    server.start()
 
 
 @contextmanager
@@ -228,7 +241,7 @@ def table(samples: Sequence[Sample], rows: int = 24) -> str:
     return "\n".join(lines)
 
 
-def soak(folder: Path, speed: float, span_days: float, scenario: str) -> dict[str, object]:
+def soak(folder: Path, log: Path, speed: float, span_days: float, scenario: str) -> dict[str, object]:
     """Run it; the report."""
     day = DAY / speed
     until = datetime.now(UTC) - timedelta(minutes=10)
@@ -243,13 +256,15 @@ def soak(folder: Path, speed: float, span_days: float, scenario: str) -> dict[st
             "accept_simulated = true\n[journal]\nmax_mb = 128\nraw_max_mb = 32\nrefused_max_mb = 16",
         )  # fmt: skip
         with small_disk(folder / "data"), gateway:
-            watch = Watch(gateway)
+            watch = Watch(gateway, log)
             await_that("the gateway has its broker", lambda: gateway.ask("/health")["parts"][0]["state"] == "ok")
             span = f"{span_days * 24 * 60:.0f}m"
             began = f"{start:%Y-%m-%dT%H:%M:%SZ}"
-            with (folder / "simulate.log").open("wb") as log, watch.running():
+            with (folder / "simulate.log").open("wb") as said_by_field, watch.running():
                 command = [*village, "--broker", f"{HOST}:{broker.port}", "--speed", str(speed)]
-                field_process = subprocess.Popen([*command, "--from", began, "--for", span], stdout=log, stderr=log)
+                field_process = subprocess.Popen(
+                    [*command, "--from", began, "--for", span], stdout=said_by_field, stderr=said_by_field
+                )
                 try:
                     trouble(Troubles(gateway, broker, store, watch, day), day, span_days, watch)
                     field_process.wait(PATIENCE)
@@ -308,7 +323,7 @@ def main() -> int:
     if os.geteuid():
         sys.exit("the soak fills a disk of its own, and only root may mount one: sudo make soak")
     with tempfile.TemporaryDirectory(prefix="village-soak-") as folder:
-        report = soak(Path(folder), chosen.speed, chosen.days, chosen.scenario)
+        report = soak(Path(folder), chosen.report.with_suffix(".samples"), chosen.speed, chosen.days, chosen.scenario)
     say(str(report.pop("table")))
     chosen.report.write_text(json.dumps(report) + "\n", "utf-8")
     say(json.dumps({name: value for name, value in report.items() if name not in {"samples", "events"}}, indent=1))
