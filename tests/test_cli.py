@@ -202,7 +202,7 @@ def test_doctor_ends_with_status_1_if_something_is_to_be_mended(
     (tmp_path / "village.toml").write_text(f"{small}[broker]\nport = {broker.port}\n[api]\nport = {free_port()}\n")
     sound = village("doctor")
     assert (sound.status, "MEND" in sound.out) == (0, False)
-    assert [line.split()[:2] for line in sound.out.splitlines()[:2]] == [["ok", "fleet"], ["ok", "clock"]]
+    assert [line.split()[:2] for line in sound.out.splitlines()[:2]] == [["ok", "fleet"], ["ok", "secrets"]]
     (tmp_path / "village.toml").write_text(f"{small}[broker]\nport = {free_port()}\n[api]\nport = {free_port()}\n")
     ill = village("doctor")
     assert ill.status == 1
