@@ -30,6 +30,10 @@ from tests.bench.figures import FIGURES, FULL, QUICK, RESULTS, Kept, Size, Taken
 from tests.bench.table import table
 
 
+WIDTH = 140
+"""Of the table where no terminal says how wide it is."""
+
+
 class Bench(NamedTuple):
     """One benchmark and the figures it gives."""
 
@@ -105,7 +109,8 @@ def main() -> int:
         parser.error(f"no figure {unknown[0]!r}; there are {', '.join(FIGURES)}")
     size = QUICK if asked.quick else FULL
     size = size._replace(pairs=asked.pairs or size.pairs)
-    console, about = Console(), this_run(size)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    about = this_run(size)
     console.print(f"{about['processor']}, {about['cores']} cores, load before {about['load_before']}, size {size.name}")
     results = Results(RESULTS.with_name("bench-quick.json") if asked.quick else RESULTS, about)
     wanted = [bench for bench in BENCHES if not asked.keys or set(asked.keys) & set(bench.keys)]

@@ -116,6 +116,7 @@ FIGURES = {
         Figure("stored_bytes", "what InfluxDB keeps of it on disk, compacted", "", "bytes"),
         Figure("cost_by_rate_us", "processor time of the gateway for one message, by messages a second", "", "us"),
         Figure("cost_by_devices_us", "the same at 1,000 messages a second, by devices of the fleet", "", "us"),
+        Figure("rss_by_devices_mb", "resident memory then, every device heard, by devices of the fleet", "", "MB"),
     )
 }  # fmt: skip
 """Every figure by its key in the JSON, in the order of the table; first the issue's, then what explains them."""
