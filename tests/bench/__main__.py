@@ -29,7 +29,6 @@ from tests.bench import (
 from tests.bench.figures import FIGURES, FULL, QUICK, RESULTS, Kept, Size, Taken, read_results, this_run, write_results
 from tests.bench.table import table
 
-
 WIDTH = 140
 """Of the table where no terminal says how wide it is."""
 
