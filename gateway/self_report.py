@@ -18,7 +18,7 @@ from devices.storage import (
 )
 from gateway.analytics.rollup_lines import tag
 from gateway.api.parts import ApiParts
-from gateway.line.glance import DeviceState, glance
+from gateway.line.glance import DeviceState
 from gateway.line.ledger import HOUR, Totals
 from gateway.line.loop import Line
 from gateway.line.records import LineTotals, Records, SenderHour
@@ -105,7 +105,7 @@ class SelfReport:
     def _minute_lines(self, totals: Totals, now: int) -> list[str]:
         lines, at = self._records.lines(), now // MINUTE * MINUTE
         health = {part.part: PART_STATES[part.state] for part in self._parts.health()}
-        state = self._gateway(totals, lines, health, now)
+        state = self._gateway(totals, lines, health)
         refused = self._records.refused_for()
         reasons = {refused_count(reason): float(refused.get(reason, 0)) for reason in Reason}
         tags = f"commune={GATEWAY},device={NOBODY}"
@@ -120,9 +120,9 @@ class SelfReport:
             found.append(f"{Table.GATEWAY_STORE},commune={GATEWAY},device={tag(store.store)} {fields(entry)} {at}")
         return found
 
-    def _gateway(self, totals: Totals, lines: LineTotals, health: Mapping[str, PartState], now: int) -> GatewayState:
+    def _gateway(self, totals: Totals, lines: LineTotals, health: Mapping[str, PartState]) -> GatewayState:
         state = self._parts.state()
-        counts = glance(state, now).counts()
+        counts = self._parts.look(state).counts()
         return GatewayState(
             received=totals.received,
             kept=totals.kept,

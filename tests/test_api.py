@@ -263,7 +263,8 @@ class Bench:
         book, engine = self.alerts.book, self.alerts
         codes = [rule.code for rule in engine.rules]
         lists = book.current(NOW), tuple(book.resolved), tuple(book.silences)
-        return Standing(self.alerts_version, self.state.registry, *lists, engine.sensor_texts, codes)
+        registry = engine.tables.registry
+        return Standing(self.alerts_version, registry, *lists, engine.sensor_texts, codes, engine.live_since)
 
     def ask_alerts(self, task: Callable[[AlertBook], Any]) -> Any:
         """At once; times out where the thread is busy."""
@@ -359,6 +360,13 @@ def test_communes_are_counted_by_state(client: TestClient) -> None:
         "devices": 4, "ok": 1, "never": 1, "offline": 1, "silent": 1, "suspect": 0,
     }  # fmt: skip
     assert (second["name"], second["devices"], second["suspect"], second["latitude"]) == ("10700", 2, 1, None)
+
+
+def test_a_feeder_without_power_makes_nobody_silent(client: TestClient, bench: Bench) -> None:
+    lamp = bench.state.registry.index["lamp-2"]
+    for minutes, state in [(-60, "ok"), (14, "ok"), (16, "silent")]:
+        bench.alerts.live_since[lamp] = NOW - minutes * MINUTE
+        assert asked(client, "/devices/lamp-2")["state"] == state
 
 
 @pytest.mark.parametrize(
@@ -917,7 +925,7 @@ def test_a_feed_that_fails_lets_its_listeners_begin_anew(bench: Bench) -> None:
     async def steps(feed: LiveFeed) -> None:
         first = listener_of(feed)
         names = [parsed(event)[0] async for event in first.events()]
-        assert names == ["snapshot", "health"]
+        assert names == ["snapshot", "health", "alerts"]
         assert (await next_events(listener_of(feed), 1))[0][0] == "snapshot"
 
     with_feed(bench, steps)
@@ -945,9 +953,8 @@ def test_a_real_server_answers_and_streams_and_stops_with_streams_open(bench: Be
     stream.request("GET", "/live?commune=10700")
     response = stream.getresponse()
     assert response.headers["Content-Type"].startswith("text/event-stream")
-    lines = [response.readline() for _ in range(6)]
-    assert lines[0] == b"event: snapshot\n"
-    assert lines[3] == b"event: health\n"
+    lines = [response.readline() for _ in range(9)]
+    assert lines[::3] == [b"event: snapshot\n", b"event: health\n", b"event: alerts\n"]
     put(bench.state, "water-1", 0, 7.5, 1)
     assert response.readline() == b"event: change\n"
     assert json.loads(response.readline().removeprefix(b"data: "))["devices"]["water-1"]["v"]["ph"][0] == 7.5

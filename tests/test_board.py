@@ -307,10 +307,11 @@ def test_lamps_by_day_are_judged_by_the_sun(open_board: Open) -> None:
         "silent",
         timedelta(hours=7),
     )
+    devices["den-107"].powered, devices["den-107"].state, devices["den-107"].values = "with_circuit", "never", {}
     page = open_board(list(devices.values()), moment=NOON).ready()
     expect(page.locator(".errand")).to_have_count(1)
     expect(page.locator(".errand")).to_contain_text("Đèn cột 5, đường trục xã đang sáng giữa ban ngày")
-    assert page.locator("#legend li").all_inner_texts() == ["Sáng ban ngày\n1", "Nghỉ ban ngày\n1", "Bình thường\n67"]
+    assert page.locator("#legend li").all_inner_texts() == ["Sáng ban ngày\n1", "Nghỉ ban ngày\n2", "Bình thường\n66"]
     assert [day for day in DAYS if abs(sunset_on_page(page, day) - sunset_by_astral(day)) >= 120] == []
 
 

@@ -44,6 +44,8 @@ class Alerts:
                 raise ValueError(f"alert rule {rule.code}: VN_AQI has no level {rule.level!r}")
         self._parts: list[str] = []
         self._limits: dict[int, dict[tuple[str, str], AirVerdict]] = {}
+        self.live_since = self.streets.live_since(now)
+        """Since when each device has power [ns UTC], as of the last look."""
         self._judged_at = 0
         self._cabinets = {
             int(group): int(self.streets.fleet.cabinets[number])
@@ -106,7 +108,7 @@ class Alerts:
         """Look at the clock; return every change since the last time, in order."""
         if now - self._judged_at >= JUDGE_EVERY or now < self._judged_at:
             self._judged_at = now
-            live_since = self.streets.live_since(now)
+            self.live_since = live_since = self.streets.live_since(now)
             self.silence.judge(now, live_since)
             silent_for, unheard_for = (
                 of(now, live_since) for of in (self.silence.silent_for, self.silence.unheard_for)

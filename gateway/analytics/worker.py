@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from devices.alert_rules import SensorTexts
 from devices.registry import Registry
@@ -67,6 +68,8 @@ class Standing(NamedTuple):
     sensor: SensorTexts
     rules: Sequence[str]
     """Codes of every rule."""
+    live_since: NDArray[np.int64]
+    """Since when each device has power [ns UTC]; in the future where its feeder should be cut now."""
 
 
 WriteLines = Callable[[Sequence[str]], None]
@@ -279,6 +282,7 @@ class AnalyticsWorker:
             tuple(alerts.book.silences),
             alerts.sensor_texts,
             [rule.code for rule in alerts.rules],
+            alerts.live_since,
         )
 
     def _do_tasks(self) -> int:

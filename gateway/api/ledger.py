@@ -24,7 +24,6 @@ from gateway.api.schemas import (
     StoreLines,
     time_text,
 )
-from gateway.line.glance import glance
 from gateway.line.records import RefusedRow, StoreTotals
 from gateway.metrics import Exposition, Measure
 
@@ -101,7 +100,7 @@ def measures(parts: ApiParts) -> Iterator[Measure]:
         yield Measure("village_store_lines_stored_total", store.stored, name)
         yield Measure("village_store_lines_rejected_total", store.rejected, name)
     yield Measure("village_lost_at_broker_total", records.broker_lost())
-    for state, count in glance(parts.state(), now).counts().items():
+    for state, count in parts.look().counts().items():
         yield Measure("village_devices", count, (state,))
     for part in parts.health():
         for word in ("ok", "waiting", "failing"):

@@ -20,7 +20,7 @@ from gateway.api.alerts import live_event
 from gateway.api.ledger import status_of
 from gateway.api.parts import ApiParts
 from gateway.api.schemas import time_text
-from gateway.line.glance import Glance, column, glance
+from gateway.line.glance import Glance, column
 from gateway.line.state import State
 
 log = structlog.get_logger(__name__)
@@ -138,12 +138,12 @@ class LiveFeed:
         state, now = self._parts.state(), self._parts.now()
         if state is not self._state:
             # The fleet was read anew: indexes mean other devices now.
-            self._state, self._token, self._codes = state, state.version, glance(state, now).codes
+            self._state, self._token, self._codes = state, state.version, self._parts.look(state).codes
             for listener in listeners:
                 listener.is_new = True
         # What spoke is asked before the look: a device that speaks in between is seen now and told again next time.
         token, spoke = state.changed_since(self._token)
-        seen = glance(state, now)
+        seen = self._parts.look(state)
         texts: dict[int, str] = {}
         events = []
         if due:

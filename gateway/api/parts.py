@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from gateway.analytics.alert_book import AlertBook
 from gateway.analytics.worker import Standing
 from gateway.api.fleet_office import FleetOffice
+from gateway.line.glance import Glance, glance
 from gateway.line.ledger import Totals
 from gateway.line.pending import Pending
 from gateway.line.pipeline import Tally
@@ -125,6 +126,13 @@ class ApiParts:
     ask_alerts: AskAlerts
     now: Callable[[], int] = time.time_ns
     """Nanoseconds UTC."""
+
+    def look(self, state: State | None = None) -> Glance:
+        """How every device is now; by another state than the one in use, if it is given."""
+        state, standing = state or self.state(), self.alerts()
+        # Right after a change of the fleet nobody has looked at its feeders yet.
+        live_since = standing.live_since if standing.registry is state.registry else None
+        return glance(state, self.now(), live_since)
 
 
 def _parts(request: Request) -> ApiParts:

@@ -25,7 +25,7 @@ from gateway.api.schemas import (
     VocabularyEntry,
     time_text,
 )
-from gateway.line.glance import STATES, DeviceState, Glance, column, glance
+from gateway.line.glance import STATES, DeviceState, Glance, column
 from gateway.line.state import State
 
 router = APIRouter(tags=["fleet"])
@@ -51,7 +51,7 @@ def vocabulary() -> Vocabulary:
 @router.get("/communes", summary="The communes of the fleet")
 def communes(parts: Parts) -> Communes:
     """How many devices each has, and in which states."""
-    seen = glance(parts.state(), parts.now())
+    seen = parts.look()
     registry = seen.registry
     commune_of = column(registry.commune_of)
     items = []
@@ -90,7 +90,7 @@ def devices(
     offset: Offset = 0,
 ) -> Devices:
     """In the order of the fleet file."""
-    seen = glance(parts.state(), parts.now())
+    seen = parts.look()
     chosen = _choose(seen.registry, commune, domain, group)
     if state is not None:
         chosen &= seen.codes == STATES.index(state)
@@ -167,7 +167,7 @@ def device_detail(parts: Parts, device: DeviceName) -> DeviceDetail:
     names = dict.fromkeys(entry.name for entry in found.profile.properties)
     known = [VOCABULARY[name] for name in names]
     return DeviceDetail(
-        **_device(glance(state, parts.now()), index).model_dump(),
+        **_device(parts.look(state), index).model_dump(),
         maker=found.profile.maker,
         model=found.profile.model,
         hardware_ids=[hardware.value for hardware in found.hardware_ids],
@@ -209,7 +209,7 @@ def latest(
 ) -> Latest:
     """In the order of the fleet file; a property without a value yet is left out."""
     state = parts.state()
-    seen = glance(state, parts.now())
+    seen = parts.look(state)
     chosen = _choose(state.registry, commune, None, None)
     if device is not None:
         index = find_device(state.registry, device)

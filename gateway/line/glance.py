@@ -25,7 +25,7 @@ class DeviceState(StrEnum):
     OFFLINE = "offline"
     """Its last status said so."""
     SILENT = "silent"
-    """Its last uplink is older than three intervals, and than 15 minutes."""
+    """Its last uplink is older than three intervals, and than 15 minutes; a feeder without power is not expected."""
     SUSPECT = "suspect"
     """Its worst latest value is suspect, failed or missing."""
     OK = "ok"
@@ -55,12 +55,13 @@ class Glance(NamedTuple):
         return dict(zip(STATES, found.tolist(), strict=True))
 
 
-def glance(state: State, now: int) -> Glance:
+def glance(state: State, now: int, live_since: NDArray[np.int64] | None = None) -> Glance:
     """Look at every device.
 
     Args:
         state: the hot state; it may change meanwhile, a value is then a commit older or newer.
         now: nanoseconds UTC.
+        live_since: since when each device has power [ns UTC], in the future where its feeder is cut; None: all have.
     """
     registry = state.registry
     seen = column(state.seen).copy()
@@ -70,7 +71,7 @@ def glance(state: State, now: int) -> Glance:
     conditions = [
         seen == 0,
         column(state.status) == OFFLINE,
-        seen < now - patience,
+        (seen if live_since is None else np.maximum(seen, live_since)) < now - patience,
         worst_quality(state) >= Quality.SUSPECT,
     ]
     codes = np.select(conditions, [np.uint8(number) for number in range(4)], np.uint8(4))

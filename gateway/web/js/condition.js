@@ -69,8 +69,9 @@ export function isSilent(device, now) {
   return device.s === "silent" || now - device.t > Math.max(SILENT_AFTER_INTERVALS * device.interval_seconds * 1000, SILENT_AT_LEAST);
 }
 
+/** By day a feeder that is cut says nothing; who has never spoken may hang on one, and has had no chance yet. */
 function cutByDay(device, sky) {
-  return device.powered === "with_circuit" && sky !== null && !sky.night && device.t >= sky.lastNight;
+  return device.powered === "with_circuit" && sky !== null && !sky.night && (device.t === null || device.t >= sky.lastNight);
 }
 
 export function alarmsOf(device) {
@@ -82,7 +83,7 @@ export function alarmsOf(device) {
  * Whether it speaks comes first, then whether it does its work, then what it says.
  */
 export function condition(device, now, sky) {
-  if (device.t === null || device.s === "never") return "never";
+  if (device.t === null || device.s === "never") return cutByDay(device, sky) ? "resting" : "never";
   if (device.s === "offline") return cutByDay(device, sky) ? "resting" : "offline";
   if (isSilent(device, now)) return cutByDay(device, sky) ? "resting" : "silent";
   const lit = isLamp(device) ? isLit(device) : null;
