@@ -14,7 +14,9 @@ from devices.storage import Table
 from devices.vocabulary import Measurement
 
 SPAN = "90d"
-"""An alert is written when it changes: what fires now may have begun long ago. Only its few changes are read."""
+"""Of one device, its few changes are read so far back."""
+STANDING = "3h"
+"""What fires now is told at least every hour."""
 RECENT = "30m"
 """Far enough back for the counts, which are written every minute."""
 COUNTS = f"\"device\" = '{NOBODY}'"
@@ -97,7 +99,7 @@ def _state_columns(names: dict[str, str], say: Say) -> tuple[Column, ...]:
 def firing_by_rule(say: Say, domains: Sequence[Measurement], *conditions: str) -> Panel:
     """Devices with an alert that fires, one column a rule: the same rules, states and words as in the gateway."""
     names = columns_of(domains, say)
-    inner = select(last(*names), Table.ALERT, *conditions, group='"commune", "device"')
+    inner = select(last(*names), Table.ALERT_STANDING, *conditions, group='"commune", "device"')
     firing = " OR ".join(f'"{field}" > {AlertState.PENDING.number}' for field in names)
     selected = ", ".join(f'"{field}"' for field in names)
     text = f'SELECT {selected} FROM ({inner}) WHERE {firing} GROUP BY "commune", "device"'
@@ -115,7 +117,7 @@ def firing_by_rule(say: Say, domains: Sequence[Measurement], *conditions: str) -
         say("Không có báo động nào", "Nothing fires"),
         columns=(*place_columns(say), *_state_columns(names, say)),
         transformations=(hide_time(),),
-        time_from=SPAN,
+        time_from=STANDING,
     )
 
 

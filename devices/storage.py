@@ -21,7 +21,7 @@ from devices.vocabulary import Measurement
 
 # How often lines are written: whoever looks back a little further sees everything that holds. All chosen.
 STATE_SECONDS = 3600
-"""Every device's state and position: at least so often, and at once when the state changes."""
+"""Every device's state and position, every alert that fires: at least so often, and at once when it changes."""
 GATEWAY_SECONDS = 60
 
 
@@ -32,6 +32,9 @@ class Table(StrEnum):
     ALERT = Measurement.ALERT.value
     DEVICE = Measurement.DEVICE.value
     """State and position of a device, among what it says of itself."""
+    ALERT_STANDING = "alert_standing"
+    """The state of each alert, at each change and once an hour while it fires: what fires now is found without looking
+    back at when it began. Fields and tags as in ``alert``, states only; the time is the gateway's."""
     GATEWAY = "gateway"
     """The ledger and the parts of a gateway; ``commune`` is ``gateway``, ``device`` is ``-``."""
     GATEWAY_STORE = "gateway_store"

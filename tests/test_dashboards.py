@@ -345,7 +345,10 @@ def test_every_field_of_a_query_is_written_by_somebody() -> None:
         assert asked - named - measurements <= known, (asked - named - measurements - known, text)
 
 
-LIGHT = {storage.Table.INDEX, storage.Table.ALERT, storage.Table.GATEWAY, storage.Table.GATEWAY_STORE}
+LIGHT = {
+    storage.Table.INDEX, storage.Table.ALERT, storage.Table.ALERT_STANDING, storage.Table.GATEWAY,
+    storage.Table.GATEWAY_STORE,
+}  # fmt: skip
 """Measurements of a line an hour or a few a minute: they need no roll-up."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.alert_rules import AlertState
 from devices.observation import Reason
 from devices.storage import Condition, GatewayState, Table
 from gateway import self_report
@@ -109,6 +110,18 @@ def test_offline_and_alerts_are_conditions(here: Here) -> None:
         Condition.OK,
     ]
     assert min(minute for minute, state in states if state == Condition.WARNING) == 60
+
+
+def test_what_fires_is_told_at_each_change_and_every_hour(here: Here) -> None:
+    """And no more once it is over."""
+    for minute in range(0, 400, 10):
+        here.now = NOON + minute * MINUTE
+        here.says("water-1", "10645", dissolved_oxygen=1.0 if minute < 200 else 5.0)
+        here.look()
+    seen = here.lines(Table.ALERT_STANDING, "10645", "water-1")
+    told = [((line.time - NOON) / MINUTE, line.fields["oxygen_low"]) for line in seen if "oxygen_low" in line.fields]
+    pending, firing, resolved = (state.number for state in (AlertState.PENDING, AlertState.FIRING, AlertState.RESOLVED))
+    assert told == [(0, pending), (60, firing), (120, firing), (180, firing), (200, resolved)]
 
 
 def test_a_province_is_written_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,6 +271,11 @@ class AlertBook:
             alert.limit, alert.since, alert.changed_at, cause, notify, alert.acknowledged_by,
         )  # fmt: skip
 
+    def standing(self, keys: Iterable[Key]) -> list[AlertChange]:
+        """Those of some alerts that are not resolved, as they stand."""
+        known = (self.alerts.get(key) for key in keys)
+        return [self._change(alert, alert.state, notify=False) for alert in known if alert is not None]
+
     def current(self, now: int = 0) -> list[AlertChange]:
         """Every alert that is not resolved, as its last change would be told, with the silences of a moment."""
         found = [self._change(alert, alert.state, notify=False) for alert in self.alerts.values()]

@@ -8,6 +8,7 @@ from devices.alert_names import CHECK, EXPLAINED, GATEWAY, LIMIT, NOBODY, SEVERI
 from devices.alert_rules import AlertRule, AlertState, SensorTexts, Severity
 from devices.registry import Registry
 from devices.standard_data import Text
+from devices.storage import Table
 from devices.vocabulary import VOCABULARY, Measurement
 from gateway.analytics.alert_book import AlertChange
 from gateway.analytics.local_time import VIETNAM
@@ -87,9 +88,7 @@ def _number(change: AlertChange, value: float) -> str:
 
 def change_line(change: AlertChange) -> str:
     """The change as finished line protocol, without newline."""
-    place, rule = change.place, change.rule.code + (CHECK if change.doubtful else "")
-    commune = place.commune or GATEWAY
-    device = place.device or (NOBODY if place.scope == "commune" else place.name)
+    rule = _field(change)
     fields = {
         "": change.state.number,
         SEVERITY: change.severity.number,
@@ -99,7 +98,22 @@ def change_line(change: AlertChange) -> str:
         EXPLAINED: float(bool(change.cause)),
     }
     text = ",".join(f"{rule}{ending}={value:.12g}" for ending, value in fields.items() if math.isfinite(value))
-    return f"alert,commune={tag(commune)},device={tag(device)} {text} {change.at}"
+    return f"{Table.ALERT},{_tags(change)} {text} {change.at}"
+
+
+def standing_line(change: AlertChange, now: int) -> str:
+    """The state of an alert as finished line protocol, without newline; of the moment now [ns UTC]."""
+    return f"{Table.ALERT_STANDING},{_tags(change)} {_field(change)}={change.state.number} {now}"
+
+
+def _field(change: AlertChange) -> str:
+    return change.rule.code + (CHECK if change.doubtful else "")
+
+
+def _tags(change: AlertChange) -> str:
+    place = change.place
+    device = place.device or (NOBODY if place.scope == "commune" else place.name)
+    return f"commune={tag(place.commune or GATEWAY)},device={tag(device)}"
 
 
 def count_lines(current: Iterable[AlertChange], communes: Iterable[str], now: int) -> list[str]:

@@ -18,6 +18,7 @@ from gateway.analytics.lighting_days import LightingDays
 from gateway.analytics.packed import dump, from_parts, load, match, to_parts
 from gateway.analytics.rollup_parts import Closed, RollupSource
 from gateway.analytics.rollups import Rollups
+from gateway.analytics.standing_alerts import StandingAlerts
 from gateway.line.snapshot import Bytes
 from gateway.line.state import State
 from gateway.model import Reading
@@ -48,6 +49,7 @@ class Analytics:
         self.lighting = LightingDays(self.tables, streets.fleet, standards.lighting, standards.energy)
         self.rollups = Rollups(self.tables, streets.working, self._closed)
         self.states = DeviceStates(self.tables)
+        self._standing = StandingAlerts(self.alerts.book)
         self._news, self._old = Buffer(self._take), Buffer(self.rollups.take)
         self._lines: list[str] = []
         self._counted_at = 0
@@ -94,6 +96,7 @@ class Analytics:
         self._lines += self.lighting.tick(self.rollups.finished(Width.DAY))
         changes = self.alerts.tick(now)
         self._lines += [change_line(change) for change in changes]
+        self._lines += self._standing.lines(changes, now)
         if now - self._counted_at >= COUNT_EVERY or now < self._counted_at:
             self._counted_at = now
             communes = self.tables.registry.communes.texts
