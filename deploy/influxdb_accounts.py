@@ -13,8 +13,9 @@ import urllib.parse
 import urllib.request
 
 URL = os.environ.get("VILLAGE_INFLUXDB_URL", "http://127.0.0.1:8086")
-RETENTION = os.environ.get("VILLAGE_RAW_RETENTION", "104w")
-"""Two years of raw readings; a tenth of a 32 GB card for 1,000 devices, see docs/sizes.md. Sums are kept for ever."""
+RETENTION = os.environ.get("VILLAGE_RAW_RETENTION", "26w")
+"""Half a year of raw readings: 14 GB for 1,000 devices a minute, which a 32 GB card has room for (docs/sizes.md).
+Sums are kept for ever."""
 WAIT_SECONDS = 60
 NAMES = {"admin": "VILLAGE_INFLUXDB_ADMIN", "gateway": "GATEWAY_STORE_0", "grafana": "VILLAGE_STORE"}
 

@@ -214,7 +214,13 @@ bind-address = "{host}:{rpc_port}"
 
 
 @contextmanager
-def influxdb1(auth: bool = False, index: str = "tsi1", data_extra: str = "", http_extra: str = "") -> Iterator[Server]:
+def influxdb1(
+    auth: bool = False,
+    index: str = "tsi1",
+    data_extra: str = "",
+    http_extra: str = "",
+    is_ready: Callable[[int], bool] = lambda at: answers(at, "/ping"),
+) -> Iterator[Server]:
     """An InfluxDB 1.x (``url``); with ``auth`` it has one administrator, ``username`` and ``password``.
 
     Args:
@@ -222,6 +228,7 @@ def influxdb1(auth: bool = False, index: str = "tsi1", data_extra: str = "", htt
         index: ``tsi1`` or ``inmem``.
         data_extra: more lines of the configuration's ``[data]``, for example ``max-values-per-tag = 2``.
         http_extra: more lines of ``[http]``, for example ``max-body-size = 1000``.
+        is_ready: whether it answers at this port.
     """
     binary = find_server("influxd", "influxdb")
 
@@ -234,7 +241,7 @@ def influxdb1(auth: bool = False, index: str = "tsi1", data_extra: str = "", htt
                 data_extra=data_extra, http_extra=http_extra,
             )
         )  # fmt: skip
-        return Server([binary, "-config", str(config)], folder, port, lambda at: answers(at, "/ping"))
+        return Server([binary, "-config", str(config)], folder, port, is_ready)
 
     with _running(make) as server:
         if auth:

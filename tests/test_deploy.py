@@ -246,5 +246,5 @@ def test_the_store_gets_its_accounts_and_each_may_do_its_own(shipped_store: Serv
         servers.influxql(shipped_store, "DROP MEASUREMENT streetlight", "village")
     shipped_store.username, shipped_store.password = "admin", "a'1"
     policies = servers.influxql(shipped_store, "SHOW RETENTION POLICIES ON village")
-    assert b'["autogen","17472h0m0s","168h0m0s",1,true]' in policies
+    assert b'["autogen","4368h0m0s","168h0m0s",1,true]' in policies
     assert (tmp_path / "var/lib/influxdb/meta/meta.db").exists()
