@@ -1,9 +1,6 @@
 """The one place where the parts are made, joined, started and stopped."""
 
-import gc
 import json
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -17,22 +14,23 @@ from devices.standards import load, shipped
 from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
 from gateway.analytics.worker import AnalyticsWorker
 from gateway.api.fleet_office import FleetOffice
-from gateway.api.parts import ApiParts, PartHealth, RequestError
+from gateway.api.parts import ApiParts, RequestError
 from gateway.api.server import ApiServer
 from gateway.certificate_watch import CertificateWatch
-from gateway.health import Losses, of_broker, of_certificates, of_clock, of_journal
+from gateway.clock import OwnClock
+from gateway.health import Health
 from gateway.line.backfill import Intake, OutOfStepError
-from gateway.line.journal import Bounds, Journal
+from gateway.line.journal import Journal
 from gateway.line.loop import Edge, Line, NoEdge
 from gateway.line.pending import pending
 from gateway.line.pipeline import Limits, Pipeline
+from gateway.line.pruning import Bounds
 from gateway.line.records import Records
 from gateway.line.recovery import recover
 from gateway.line.redecode import Redecoder
 from gateway.line.replay import Replayer
 from gateway.line.snapshot import Saver
 from gateway.line.state import State
-from gateway.memory import give_back_large_arrays
 from gateway.model import Batch, Store
 from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded
@@ -72,7 +70,6 @@ class App:
             FleetError, ProfileError, StandardsError, JournalError: wrong settings; one readable line.
         """
         self.settings, self._now = settings, now
-        self.lost = Losses()
         self.standards = load(settings.gateway.standards) if settings.gateway.standards else shipped()
         self.registry = self._read_fleet()
         data = settings.gateway.data_dir
@@ -90,6 +87,7 @@ class App:
             self.saver,
             commit_wait_seconds=settings.gateway.commit_wait_ms / 1000,
             error_replies=settings.gateway.error_replies,
+            clock=OwnClock(trusted=settings.gateway.clock == "trust"),
         )
         self.analytics = AnalyticsWorker(
             self.registry,
@@ -124,6 +122,17 @@ class App:
             ]
         )
         self.records = Records(self.journal.path, self.journal.totals, self.journal.ledger.unfolded)
+        self.records.on_damage = self.journal.rows.met_damage
+        self.health = Health(
+            settings,
+            self.line,
+            self.journal,
+            self.records,
+            self.deliveries,
+            lambda: len(self.registry),
+            lambda: self.analytics.failed,
+            lambda: self.certificates,
+        )
         parts = self._api_parts()
         self.analytics.on_turn = SelfReport(parts, self.records, self.line, self._write_lines).turn
         self.api = ApiServer(parts) if with_api else None
@@ -136,11 +145,10 @@ class App:
     def _make_edge(self) -> MqttEdge:
         own = [f"{ROOT}/+/+/{event}" for event in (UP, STATUS, COMMAND_ACK)]
         filters = [*own, *(source.filter for source in self.settings.sources())]
-        return MqttEdge(self.settings.broker, filters, self.journal, self._lose_at_broker)
+        return MqttEdge(self.settings.broker, filters, self.journal, self._lost_at_broker)
 
-    def _lose_at_broker(self, lost: int) -> None:
-        self.journal.count("lost_at_broker", lost)
-        self.lost.add(lost)
+    def _lost_at_broker(self, messages: int) -> None:
+        self.health.lost_at_broker(messages)
 
     def _write_lines(self, lines: Sequence[str], notes: Mapping[str, str] | None = None) -> None:
         body = "".join(f"{line}\n" for line in lines).encode()
@@ -219,7 +227,7 @@ class App:
         for delivery in self.deliveries:
             delivery.stop()
         # What delivery reported last reaches the disk here.
-        self.journal.close()
+        self.journal.close(self.line.failed)
         self.records.close()
         for store in self.stores.values():
             store.close()
@@ -261,26 +269,6 @@ class App:
         except TimeoutError as error:
             raise RequestError(f"not taken in: {error or 'no room for a minute'}; send the chunk again") from error
 
-    # health --------------------------------------------------------------------------------------------------
-
-    def health(self) -> Sequence[PartHealth]:
-        """How every part is, one line each."""
-        parts = [
-            of_broker(self.edge, self.lost),
-            of_journal(self.line, self.journal, self.records.used_bytes() >> 20, self.settings.journal.max_mb),
-            PartHealth("fleet", "ok", f"{len(self.registry)} devices"),
-            of_clock(),
-        ]
-        if self.analytics.failed is not None:
-            text = f"no alerts, indices and roll-ups: {self.analytics.failed}; restart the gateway"
-            parts.append(PartHealth("analytics", "failing", text))
-        if self.certificates.has_any:
-            parts.append(of_certificates(self.certificates))
-        for delivery in self.deliveries:
-            status = delivery.state
-            parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))
-        return parts
-
 
 def make_store(settings: Settings, place: StorePlace) -> Store:
     """The store a section of the settings describes; nothing is opened."""
@@ -317,31 +305,3 @@ def _bounds(settings: Settings) -> Bounds:
         refused_max_bytes=journal.refused_max_mb << 20,
         ledger_days=journal.ledger_days,
     )
-
-
-def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT.
-
-    Returns:
-        Exit status: 0 after a signal, 1 if the line failed (nothing unsafe was acknowledged; start it again).
-    """
-    ended = threading.Event()
-    give_back_large_arrays()
-    # What is made here lives as long as the process: it is no garbage, and need not be looked through for some.
-    gc.disable()
-    app = App(settings)
-    gc.freeze()
-    gc.enable()
-    app.line.on_end = ended.set
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    try:
-        app.start()
-        log.info("running", devices=len(app.registry), api=app.api.address if app.api else "", stores=list(app.stores))
-        ended.wait()
-    finally:
-        # Also where a part could not start: the threads of the others would keep the process alive.
-        started = time.monotonic()
-        app.stop()
-        log.info("stopped", seconds=round(time.monotonic() - started, 2))
-    return 1 if app.line.failed is not None else 0

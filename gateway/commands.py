@@ -12,8 +12,7 @@ import typer
 from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
 from devices.standards import load
-from gateway import app as gateway_app
-from gateway import logs
+from gateway import logs, service
 from gateway.analytics import commands as index_commands
 from gateway.backfill_client import backfill as backfill_file
 from gateway.demo import demo as run_demo
@@ -53,7 +52,7 @@ def run(config: Config = CONFIG) -> None:
     """
     settings = load_settings(config, os.environ)
     logs.configure(settings.gateway.log_level, settings.gateway.log_format)
-    raise typer.Exit(gateway_app.run(settings))
+    raise typer.Exit(service.run(settings))
 
 
 def check(config: Config = CONFIG) -> None:

@@ -70,14 +70,21 @@ def demo_settings(folder: Path, port: int, broker: DemoBroker) -> Settings:
     text = (
         "# Made by `village demo`; the other commands take it with --config.\n"
         f'[broker]\nhost = "{HOST}"\nport = {broker.port}\nclient_id = "village-demo"\n\n'
-        '[gateway]\ndata_dir = "."\nfleet = "fleet.csv"\naccept_simulated = true\nlog_level = "warning"\n\n'
+        '[gateway]\ndata_dir = "."\nfleet = "fleet.csv"\naccept_simulated = true\nclock = "trust"\n'
+        'log_level = "warning"\n\n'
         '[[store]]\nname = "demo"\nkind = "embedded"\n\n'
         f"[api]\nport = {port}\n"
     )
     (folder / "village.toml").write_text(text, "utf-8")
     return Settings(
         broker=Broker(host=HOST, port=broker.port, client_id="village-demo"),
-        gateway=Gateway(data_dir=folder, fleet=folder / "fleet.csv", accept_simulated=True, log_level="warning"),
+        gateway=Gateway(
+            data_dir=folder,
+            fleet=folder / "fleet.csv",
+            accept_simulated=True,
+            clock="trust",
+            log_level="warning",
+        ),
         store=(StorePlace(name="demo"),),
         api=Api(port=port),
     )

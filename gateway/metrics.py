@@ -46,6 +46,8 @@ METRICS = {
         Metric("village_store_oldest_waiting_seconds", "gauge", "Age of the oldest of them, 0 if none", ("store",)),
         Metric("village_store_lines_stored_total", "counter", "Lines this store has accepted", ("store",)),
         Metric("village_store_lines_rejected_total", "counter", "Lines this store will never take", ("store",)),
+        Metric("village_store_lines_given_up_total", "counter", "Lines forgotten, or lost on the disk", ("store",)),
+        Metric("village_lines_lost_on_disk_total", "counter", "Lines the disk lost before every store had them"),
         Metric("village_lost_at_broker_total", "counter", "Messages the broker dropped after accepting them"),
         Metric("village_devices", "gauge", "Devices of the fleet by state", ("state",)),
         Metric("village_part_state", "gauge", "1 for the state a part is in", ("part", "state")),

@@ -111,6 +111,10 @@ class Gateway(_Part):
     """A longer payload is refused as `too_large`."""
     commit_wait_ms: Annotated[int, Field(ge=0, le=100)] = 0
     """How long a commit may wait for more messages. 0 is fastest; 20 to 100 spares an SD card."""
+    clock: Literal["auto", "trust"] = "auto"
+    """`auto`: while this machine's clock cannot be right, messages are kept on disk and read when it is: for 15 minutes
+    after switching on where there is no battery clock and no time service has set it yet, and while it is behind
+    readings taken in before. `trust`: it is taken as it is."""
     error_replies: bool = True
     """Tell a device on its `error` topic why its message was refused."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -27,6 +28,12 @@ class Notifier:
         """After so long without a sign of life systemd ends and restarts the service; 0: nobody watches."""
         self._next = 0.0
         self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is a systemd that listens."""
+        return bool(self._address)
 
     @property
     def is_watched(self) -> bool:
@@ -53,20 +60,23 @@ class Notifier:
     def stopping(self) -> None:
         """The end has begun; nobody need wait for signs of life any more."""
         self._tell("STOPPING=1")
-        if self._socket is not None:
-            self._socket.close()
-        self._socket, self._address = None, ""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket, self._address = None, ""
 
     def _tell(self, word: str, status: str = "") -> None:
         if not self._address:
             return
         line = f"STATUS={' '.join(status.split())[:MOST_TEXT]}" if status else ""
+        text = "\n".join(part for part in (word, line) if part)
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-                # The line must never wait for systemd.
-                self._socket.setblocking(False)
-            self._socket.sendto("\n".join(part for part in (word, line) if part).encode(), self._address)
+            with self._lock:
+                if self._socket is None:
+                    self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                    # The line must never wait for systemd.
+                    self._socket.setblocking(False)
+                self._socket.sendto(text.encode(), self._address)
         except OSError as error:
             # Told again soon: signs of life come four to an interval.
             log.warning("systemd could not be told", word=word, error=str(error))

@@ -47,6 +47,8 @@ class GatewayProcess:
         self.folder, self.port = folder, free_port()
         self.config = folder / "village.toml"
         self._process: subprocess.Popen[bytes] | None = None
+        if "clock" not in gateway:
+            gateway = f'clock = "trust"\n{gateway}'
         (folder / "fleet.csv").write_text(fleet, "utf-8")
         self.config.write_text(
             f"[broker]\nport = {broker_port}\n[gateway]\n{gateway}\n{stores}\n[api]\nport = {self.port}\n", "utf-8"

@@ -12,8 +12,9 @@ from devices.fleet_row import FleetRow
 from devices.profile import Profile, parse_profile, shipped_profiles
 from devices.registry import Registry
 from devices.topics import Source
-from gateway.line.journal import Bounds, Journal
+from gateway.line.journal import Journal
 from gateway.line.pipeline import Limits, Pipeline
+from gateway.line.pruning import Bounds
 from gateway.line.state import State
 from gateway.model import Batch, Heard, Outcome, RefusedUplink, Uplink
 

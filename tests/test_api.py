@@ -148,6 +148,9 @@ class FakeRecords:
     def broker_lost(self) -> int:
         return 5
 
+    def lost_on_disk(self) -> int:
+        return 4
+
 
 class FakeMending:
     """Answers as if three refused uplinks waited, and one job could be run."""
@@ -492,8 +495,8 @@ def test_the_ledger_says_whether_its_sums_hold(bench: Bench, client: TestClient)
     assert asked(client, "/ledger") == {
         "totals": {"received": 12, "kept": 9, "refused": 2, "repeated": 1}, "holds": True,
         "lines": {"kept": 9, "stores": [{"store": "commune", "waiting": 2, "stored": 6, "rejected": 1,
-                                         "oldest_waiting_at": "2026-05-28T20:26:35.123Z"}]},
-        "lost_at_broker": 5, "by_reason": {"unit": 1, "unknown_topic": 1},
+                                         "given_up": 0, "oldest_waiting_at": "2026-05-28T20:26:35.123Z"}]},
+        "lost_at_broker": 5, "lost_on_disk": 4, "by_reason": {"unit": 1, "unknown_topic": 1},
     }  # fmt: skip
     bench.records.line_totals = LineTotals(10, [StoreTotals("commune", 2, 6, 1, 0)])
     assert asked(client, "/ledger")["holds"] is False

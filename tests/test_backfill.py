@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gateway.line.backfill import BackfillError, Intake, OutOfStepError, Progress, count_records, file_id, read_records
-from gateway.line.journal import Bounds, Journal, JournalFullError
+from gateway.line.journal import Journal, JournalFullError
 from gateway.line.loop import Line, NoEdge
 from gateway.line.pipeline import Limits, Pipeline
+from gateway.line.pruning import Bounds
 from gateway.line.records import Records
 from gateway.line.recovery import recover
 from gateway.line.snapshot import Saver

@@ -15,9 +15,9 @@ import pytest
 
 from devices.observation import Reason
 from gateway.line import outbox as outbox_module
-from gateway.line.journal import Bounds, Journal, JournalFullError
+from gateway.line.journal import Journal, JournalFullError
 from gateway.line.journal_file import JournalError
-from gateway.line.pruning import SCAN_ROWS, SHRINK_ROWS
+from gateway.line.pruning import SCAN_ROWS, SHRINK_ROWS, Bounds
 from gateway.line.raw_uplinks import pack_raw, unpack_raw
 from gateway.line.records import Records
 from gateway.model import Outcome, RefusedUplink, RejectedLine, Row, Uplink
@@ -326,6 +326,7 @@ def test_pruning_passes_a_long_backlog_of_another_store(tmp_path: Path, clock: C
         rows = range(2, 2 * SCAN_ROWS)
         database.executemany("INSERT INTO batch VALUES (?, ?, 1, ?, ?)", ((n, NOW, lines, heard) for n in rows))
         database.executemany("INSERT INTO waiting VALUES (2, ?)", ((n,) for n in rows if n < SCAN_ROWS + 10))
+        database.execute("UPDATE store SET kept = ? WHERE name = 'province'", (SCAN_ROWS + 9,))
         database.execute("UPDATE counter SET value = ? WHERE name = 'folded_through'", (rows[-1],))
     database.close()
     journal = open_journal(tmp_path, BOTH, now=clock)
@@ -473,9 +474,11 @@ def scribble(path: Path, start: int, length: int) -> None:
         file.write(noise(length, 3))
 
 
-@pytest.mark.parametrize("damage", ["header", "tables", "empty", "gone", "no database"])
-def test_damaged_journal_is_set_aside_and_not_deleted(tmp_path: Path, damage: str) -> None:
-    """Under a new name with every byte it has; a new one begins and survives a crash itself."""
+@pytest.mark.parametrize(
+    ("damage", "taken_over"), [("header", 3), ("tables", 0), ("empty", 3), ("gone", 3), ("no database", 0)]
+)
+def test_damaged_journal_is_set_aside_and_not_deleted(tmp_path: Path, damage: str, taken_over: int) -> None:
+    """Under a new name with every byte it has; a new one takes over what can be read, and survives a crash itself."""
     first = open_journal(tmp_path)
     for number in range(3):
         append(first, number)
@@ -503,9 +506,9 @@ def test_damaged_journal_is_set_aside_and_not_deleted(tmp_path: Path, damage: st
         if ".damaged-" in file.name and not file.name.endswith("-shm") and file.stat().st_size
     }
     assert kept == {name: data for name, data in parts.items() if not name.endswith("-shm")}
-    assert append(second, 1) == 1
+    assert append(second, 1) == taken_over + 1
     copy = open_journal(crashed_copy(second, tmp_path / "copy"))
-    assert (copy.set_aside, waiting(copy)) == (None, [1])
+    assert (copy.set_aside, waiting(copy)) == (None, list(range(1, taken_over + 2)))
     copy.close()
     second.close()
 
@@ -536,9 +539,14 @@ def test_flipped_byte_in_a_row_costs_that_row(journal: Journal, tmp_path: Path, 
     copy = open_journal(folder, BOTH)
     assert (copy.set_aside, len(list(copy.heard_after(0)))) == (None, 2)
     if column == "heard":
-        assert (copy.totals(), copy.totals().holds, waiting(copy)) == ((3, 2, 0, 0), False, [1, 2, 3])
+        assert (copy.totals(), copy.totals().holds, waiting(copy)) == ((2, 2, 0, 0), True, [1, 2, 3])
     else:
         assert (copy.totals(), copy.totals().holds, waiting(copy)) == ((3, 3, 0, 0), True, [1, 3])
+        copy.tend()
+        records = Records(copy.path)
+        assert [(s.waiting, s.given_up) for s in records.lines().stores] == [(2, 1), (3, 0)]
+        assert (records.lines().holds, records.lost_on_disk()) == (True, 1)
+        records.close()
     copy.close()
 
 

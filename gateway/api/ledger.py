@@ -99,7 +99,9 @@ def measures(parts: ApiParts) -> Iterator[Measure]:
         yield Measure("village_store_oldest_waiting_seconds", max(age, 0.0), name)
         yield Measure("village_store_lines_stored_total", store.stored, name)
         yield Measure("village_store_lines_rejected_total", store.rejected, name)
+        yield Measure("village_store_lines_given_up_total", store.given_up, name)
     yield Measure("village_lost_at_broker_total", records.broker_lost())
+    yield Measure("village_lines_lost_on_disk_total", records.lost_on_disk())
     for state, count in parts.look().counts().items():
         yield Measure("village_devices", count, (state,))
     for part in parts.health():
@@ -109,8 +111,8 @@ def measures(parts: ApiParts) -> Iterator[Measure]:
 
 @router.get("/ledger", summary="What came in, and what became of it")
 def ledger(parts: Parts) -> Ledger:
-    """`received = kept + refused + repeated`, counted in uplinks; `kept = waiting + stored + rejected`, in lines
-    and by store. `holds` says whether both sums are right."""
+    """`received = kept + refused + repeated`, counted in uplinks; `kept = waiting + stored + rejected + given_up`, in
+    lines and by store. `holds` says whether both sums are right. `lost_at_broker` are uplinks, `lost_on_disk` lines."""
     records = parts.records
     totals, lines = records.totals(), records.lines()
     return Ledger(
@@ -118,6 +120,7 @@ def ledger(parts: Parts) -> Ledger:
         holds=totals.holds and lines.holds,
         lines=Lines(kept=lines.kept, stores=[_store(store) for store in lines.stores]),
         lost_at_broker=records.broker_lost(),
+        lost_on_disk=records.lost_on_disk(),
         by_reason=records.by_reason(),
     )
 

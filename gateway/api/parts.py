@@ -72,6 +72,10 @@ class Records(Protocol):
         """Messages the broker said it had dropped after accepting them."""
         ...
 
+    def lost_on_disk(self) -> int:
+        """Lines that could not be read back before every store had them."""
+        ...
+
 
 class RequestError(Exception):
     """What was asked of the gateway cannot be done as asked: one line, what and what to do. Becomes ``bad_request``."""

@@ -227,12 +227,13 @@ class LedgerTotals(_Answer):
 
 
 class StoreLines(_Answer):
-    """Lines of one store: ``kept = waiting + stored + rejected``."""
+    """Lines of one store: ``kept = waiting + stored + rejected + given_up``."""
 
     store: str
     waiting: int
     stored: int
     rejected: int
+    given_up: int
     oldest_waiting_at: TimeText | None
 
 
@@ -250,6 +251,7 @@ class Ledger(_Answer):
     holds: bool
     lines: Lines
     lost_at_broker: int
+    lost_on_disk: int
     by_reason: dict[str, int]
 
 

@@ -10,16 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import structlog
 
-from gateway.line.journal_file import JournalError, Transaction, lock, open_or_set_aside
-from gateway.line.ledger import HOUR, REFUSED_FOR, Ledger, Totals, pack_heard, unpack_heard
-from gateway.line.outbox import Accepted, RowQueue
-from gateway.line.pruning import KEEP_ROWS_SECONDS, USED_BYTES, RowPruner, shrink_raw, shrink_refused
+from gateway.line import journal_file
+from gateway.line.journal_file import JournalError, Transaction, check_sums, is_damage, lock, open_or_set_aside
+from gateway.line.ledger import ADD_TO_LEDGER, REFUSED_FOR, Ledger, Totals, pack_heard, unpack_heard
+from gateway.line.outbox import RowQueue, write_marks
+from gateway.line.pruning import USED_BYTES, Bounds, Pruner
 from gateway.line.raw_uplinks import write_raw, write_refused
 from gateway.line.replayed import Replayed, write_replayed
+from gateway.line.salvage import take_back
 from gateway.line.unwritten import INSERT_NOTE, Unwritten, add_to
 from gateway.model import Batch, Heard, Outcome, Row
 
@@ -29,21 +31,10 @@ FOLD_SECONDS = 60
 PRUNE_SECONDS = 5
 FEW_SENDERS = 100
 """More of them are found faster by reading all. Chosen."""
-DAY = 24 * HOUR
 
 
 class JournalFullError(Exception):
     """No room: the batch is not on disk and must not be acknowledged. Try again later."""
-
-
-class Bounds(NamedTuple):
-    """How much the journal may hold."""
-
-    max_bytes: int = 2048 << 20
-    raw_days: int = 30
-    raw_max_bytes: int = 2048 << 20
-    refused_max_bytes: int = 512 << 20
-    ledger_days: int = 400
 
 
 class Journal:
@@ -60,20 +51,22 @@ class Journal:
         self.path, self.bounds, self._now = path, bounds or Bounds(), now
         self._lock_file = lock(path)
         try:
-            self._database, self.set_aside = open_or_set_aside(path, now())
-            self._store_number = self._enroll_stores(stores)
+            self._database, aside = open_or_set_aside(path, now())
+            try:
+                self._load(stores)
+            except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+                self._database.close()
+                if isinstance(error, sqlite3.OperationalError) and not is_damage(error, opening=True):
+                    raise JournalError(f"{path}: cannot be used: {error}; check rights and free space") from error
+                aside = journal_file.set_aside(path, now(), str(error))
+                self._database = journal_file.connect(path)
+                self._load(stores)
         except BaseException:
             os.close(self._lock_file)
             raise
-        self._newest_sender = self._count("SELECT coalesce(max(id), 0) FROM sender")
-        self.ledger = Ledger(self._newest_sender + 1)
-        newest = self._count("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'")
-        self.rows = RowQueue(path, self._store_number, newest)
-        self._folded_through = self._counter("folded_through")
-        self._totals = self._load_totals()
-        self._unwritten = Unwritten()
+        self.set_aside = aside
+        self._pruner = Pruner()
         self._changed_hours: set[int] = set()
-        self._pruner = RowPruner()
         self._next_fold = time.monotonic() + FOLD_SECONDS
         self._next_prune = time.monotonic() + PRUNE_SECONDS
         self.full_since: float | None = None
@@ -81,6 +74,20 @@ class Journal:
         self._measured = 0.0
 
     # opening -------------------------------------------------------------------------------------------------
+
+    def _load(self, stores: Sequence[str]) -> None:
+        take_back(self._database, self.path, self._now())
+        self._store_number = self._enroll_stores(stores)
+        self._newest_sender = self._count("SELECT coalesce(max(id), 0) FROM sender")
+        self.ledger = Ledger(self._newest_sender + 1)
+        newest = self._count("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'batch'")
+        self.rows = RowQueue(self.path, self._store_number, newest)
+        self.newest_at = self._counter("newest_at")
+        """The latest time of a commit [ns UTC]; 0 if there is none."""
+        self._folded_through = self._counter("folded_through")
+        self._unwritten = Unwritten()
+        self._totals = self._load_totals()
+        check_sums(self._database)
 
     def _enroll_stores(self, stores: Sequence[str]) -> dict[str, int]:
         known: dict[str, int] = dict(self._database.execute("SELECT name, id FROM store"))
@@ -92,17 +99,26 @@ class Journal:
             except sqlite3.OperationalError as error:
                 raise JournalError(f"{self.path}: cannot be written: {error}; check rights and free space") from error
             known = dict(self._database.execute("SELECT name, id FROM store"))
+        self.has_other_stores = len(known) > len(set(stores))
+        """Whether the journal knows stores that are not in the settings any more."""
         return {name: known[name] for name in stores}
 
     def _load_totals(self) -> list[int]:
         """Received, then the sums by outcome; what the rows beyond the last fold hold is counted again from them."""
         sums = [self._counter(name) for name in _TOTALS]
+        self._unreadable = 0
         for heard in self._heard_of("SELECT heard FROM batch WHERE id > ? ORDER BY id", self._folded_through):
             self.ledger.grow(max((entry.sender for entry in heard), default=0) + 1)
             self.ledger.add(heard)
         for entry in self.ledger.unfolded():
             for number, value in enumerate((entry.kept, entry.refused, entry.repeated), start=1):
                 sums[number] += value
+        lost = sums[0] - sum(sums[1:])
+        if self._unreadable and lost > 0:
+            # They were received, and what became of them is not known any more.
+            self.count("lost_on_disk", lost)
+            self.count("received", -lost)
+            sums[0] -= lost
         return sums
 
     def _heard_of(self, query: str, row: int) -> Iterator[list[Heard]]:
@@ -110,7 +126,8 @@ class Journal:
             try:
                 yield unpack_heard(data)
             except (zlib.error, struct.error) as error:
-                # One flipped byte must not keep the gateway from starting; the ledger's sum then says it is missing.
+                # One flipped byte must not keep the gateway from starting.
+                self._unreadable += 1
                 log.error("a journal row is damaged; its uplinks cannot be counted", error=str(error))  # noqa: TRY400
 
     def _counter(self, name: str) -> int:
@@ -135,13 +152,20 @@ class Journal:
         self.ledger.grow(self._newest_sender + 1)
         return [known[name] for name in names]
 
-    def append(self, batch: Batch, notes: Mapping[str, str] | None = None, replayed: Sequence[Replayed] = ()) -> int:
+    def append(
+        self,
+        batch: Batch,
+        notes: Mapping[str, str] | None = None,
+        replayed: Sequence[Replayed] = (),
+        also: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> int:
         """Put a batch on disk, with everything delivery has reported since; then it may be acknowledged.
 
         Args:
             batch: what the pipeline made.
             notes: texts to remember in the same transaction.
             replayed: refused uplinks whose readings are in the batch; they were received, and counted so, before.
+            also: what else to write in the same transaction.
 
         Returns:
             The row's id.
@@ -171,15 +195,19 @@ class Journal:
                 if batch.raw and self.bounds.raw_days and self.bounds.raw_max_bytes:
                     add_to(database, "raw_bytes", write_raw(database, batch.raw))
                 add_to(database, "received", batch.received)
-                self._apply(database, accepted, now)
+                write_marks(database, accepted, self._store_number, now)
+                newest_at = max(now, self.newest_at)
+                database.execute(_NEWEST, (newest_at,))
                 database.executemany(INSERT_NOTE, (notes or {}).items())
                 if replayed:
                     write_replayed(database, replayed, now)
+                if also is not None:
+                    also(database)
         except sqlite3.OperationalError as error:
             self.rows.give_back(accepted)
             self.full_since = self.full_since or time.monotonic()
             raise JournalFullError(f"journal cannot write: {error}") from error
-        self.full_since = None
+        self.full_since, self.newest_at = None, newest_at
         self.rows.applied(accepted)
         self._unwritten.clear()
         self._after_commit(row, batch, replayed)
@@ -234,11 +262,11 @@ class Journal:
             try:
                 with Transaction(self._database) as database:
                     self._unwritten.write(database)
-                    self._apply(database, accepted, self._now())
+                    write_marks(database, accepted, self._store_number, self._now())
                     if fold:
                         folded = self._fold(database)
                     if prune:
-                        more = self._prune(database)
+                        more = self._pruner.prune(database, self._folded_through, self._now(), self.bounds)
             except sqlite3.OperationalError as error:
                 self.rows.give_back(accepted)
                 log.error("journal cannot tidy up", error=str(error))  # noqa: TRY400 - a full disk is no bug
@@ -255,47 +283,15 @@ class Journal:
             self._next_prune = clock if more else clock + PRUNE_SECONDS
             self._measured = 0.0
 
-    def _apply(self, database: sqlite3.Connection, accepted: Sequence[Accepted], now: int) -> None:
-        for store, rows, rejected in accepted:
-            number, stored = self._store_number[store], 0
-            for row, lines in rows:
-                # A row reported twice leaves the queue, and is counted, once.
-                if database.execute("DELETE FROM waiting WHERE store = ? AND batch = ?", (number, row)).rowcount:
-                    stored += lines
-            database.execute(
-                "UPDATE store SET stored = stored + ?, rejected = rejected + ? WHERE id = ?",
-                (stored - len(rejected), len(rejected), number),
-            )
-            database.executemany(
-                "INSERT INTO rejected_line (store, batch, rejected_at, line, answer) VALUES (?, ?, ?, ?, ?)",
-                ((number, line.row, now, line.line, line.answer) for line in rejected),
-            )
-
     def _fold(self, database: sqlite3.Connection) -> set[int]:
         """Returns the hours whose rows have changed."""
         counted = self.ledger.unfolded()
-        database.executemany(
-            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hour, sender) DO UPDATE SET"
-            " kept = kept + excluded.kept, refused = refused + excluded.refused,"
-            " repeated = repeated + excluded.repeated, missing = missing + excluded.missing",
-            counted,
-        )
+        database.executemany(ADD_TO_LEDGER, counted)
         sums = [(value, name) for name, value in zip(_TOTALS[1:], self._totals[1:], strict=True)]
         database.executemany(
             "UPDATE counter SET value = ? WHERE name = ?", [*sums, (self.rows.newest(), "folded_through")]
         )
         return {entry.hour for entry in counted}
-
-    def _prune(self, database: sqlite3.Connection) -> bool:
-        """Delete a little of what has left; True if there is more."""
-        now, bounds = self._now(), self.bounds
-        more = [
-            self._pruner.prune(database, self._folded_through, now - KEEP_ROWS_SECONDS * 1_000_000_000),
-            shrink_raw(database, now - bounds.raw_days * DAY, bounds.raw_max_bytes),
-            shrink_refused(database, bounds.refused_max_bytes),
-        ]
-        database.execute("DELETE FROM ledger WHERE hour < ?", ((now - bounds.ledger_days * DAY) // HOUR,))
-        return any(more)
 
     # small things that must not be forgotten -----------------------------------------------------------------
 
@@ -324,6 +320,15 @@ class Journal:
         taken, self._changed_hours = self._changed_hours, set()
         return taken
 
+    def held_count(self) -> int:
+        """Uplinks that wait for the right time."""
+        return self._count("SELECT count(*) FROM held")
+
+    def held(self, limit: int) -> list[tuple[Any, ...]]:
+        """The oldest of them: number, boot, time since boot [ns], topic, packed payload, qos and the flags."""
+        query = "SELECT id, boot, monotonic, topic, payload, qos, retained, duplicate, message_id FROM held"
+        return self._database.execute(f"{query} ORDER BY id LIMIT ?", (limit,)).fetchall()
+
     def still_refused(self, rows: Sequence[int]) -> set[int]:
         """Those of these refused uplinks that no replay has taken."""
         query = "SELECT id FROM refused WHERE replayed_at IS NULL AND id IN (SELECT value FROM json_each(?))"
@@ -339,13 +344,24 @@ class Journal:
             else:
                 yield found
 
-    def close(self) -> None:
-        """Fold, and let go of the file."""
-        self.tend(force=True)
+    def close(self, damage: BaseException | None = None) -> None:
+        """Fold, and let go of the file.
+
+        Args:
+            damage: what SQLite met in it: it gets another name, and the next one to open the journal salvages it.
+        """
+        try:
+            if not is_damage(damage):
+                self.tend(force=True)
+        except sqlite3.DatabaseError as error:
+            damage = error
         self.rows.close()
         self._database.close()
+        if is_damage(damage):
+            journal_file.set_aside(self.path, self._now(), str(damage))
         os.close(self._lock_file)
 
 
+_NEWEST = "UPDATE counter SET value = ? WHERE name = 'newest_at'"
 _TOTALS = ("received", "kept", "refused", "repeated")
 _POSITION = {name: number for number, name in enumerate(_TOTALS)}

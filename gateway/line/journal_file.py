@@ -9,15 +9,37 @@ from pathlib import Path
 
 import structlog
 
+from gateway.line.migrations import VERSION, migrate
+from gateway.line.wal_frames import is_log_damaged
+
 log = structlog.get_logger(__name__)
 
-SCHEMA_VERSION = 1
+ALWAYS_CHECKED_BYTES = 256 << 20
+"""A larger file's pages are checked only after an unclean end: reading them takes seconds, on an SD card a minute."""
+_NO_VERSION = 1000
+"""A version beyond this is no later gateway's but a damaged header."""
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_OURS = "SELECT count(*) FROM sqlite_master WHERE name IN ('batch', 'waiting', 'counter')"
 _PARTS = ("", "-wal", "-shm")
 """SQLite keeps one database in up to three files."""
 
 
 class JournalError(Exception):
     """The journal cannot be opened: wrong folder, in use, or of a newer gateway. One line, what to do."""
+
+
+def is_damage(error: BaseException | None, *, opening: bool = False) -> bool:
+    """Whether SQLite has met a damaged place.
+
+    Args:
+        error: what was raised.
+        opening: the journal is just being opened: then a table or column that is not there was damaged, too.
+    """
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    # Text that is not UTF-8 any more is told without a code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if "decode" in str(error).lower() else 0) & 0xFF
+    return code in _DAMAGED or (opening and code == sqlite3.SQLITE_ERROR)
 
 
 class Transaction:
@@ -69,12 +91,16 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         schema = resources.files("gateway.line").joinpath("schema.sql").read_text("utf-8")
         database.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
-    elif version > SCHEMA_VERSION:
+    elif VERSION < version <= _NO_VERSION:
         raise JournalError(
             f"{path}: made by a newer gateway (schema {version}); install that version, or use another data_dir"
         )
-    elif version == 0:
+    elif not database.execute(_OURS).fetchone()[0]:
         raise JournalError(f"{path}: is no journal; move it away, or use another data_dir")
+    elif not 0 < version <= VERSION:
+        raise sqlite3.DatabaseError(f"the header says schema {version}, which there is none of")
+    else:
+        migrate(database, version)
     for query in (
         "SELECT id FROM batch ORDER BY id DESC LIMIT 1",
         "SELECT count(*) FROM counter",
@@ -113,15 +139,61 @@ def open_or_set_aside(path: Path, now: int) -> tuple[sqlite3.Connection, Path | 
     Raises:
         JournalError: not writable, or made by a newer gateway.
     """
-    aside = _set_aside(path, now, "its main file is gone") if _is_headless(path) else None
+    aside = None
+    if _is_headless(path):
+        aside = set_aside(path, now, "its main file is gone")
+    elif is_log_damaged(path):
+        aside = set_aside(path, now, "its write-ahead log is damaged in the middle")
+    is_clean = not path.with_name(f"{path.name}-wal").exists()
     try:
-        return connect(path), aside
+        database = connect(path)
+        try:
+            if not is_clean or path.stat().st_size < ALWAYS_CHECKED_BYTES:
+                check(database)
+        except BaseException:
+            database.close()
+            raise
+        return database, aside
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+        if isinstance(error, sqlite3.OperationalError) and not is_damage(error, opening=True):
             text = f"{path}: cannot be opened: {error}; check the folder's rights and free space"
             raise JournalError(text) from error
-        aside = _set_aside(path, now, str(error))
+        aside = set_aside(path, now, str(error))
     return connect(path), aside
+
+
+def check(database: sqlite3.Connection) -> None:
+    """Read every page's structure.
+
+    Raises:
+        DatabaseError: there is a damaged one.
+    """
+    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(" ".join(str(found).split()))
+
+
+def check_sums(database: sqlite3.Connection) -> None:
+    """A damaged mark can hide a row from delivery without a word: then the lines do not add up.
+
+    Raises:
+        DatabaseError: they do not.
+    """
+    query = (
+        "SELECT name, kept - stored - rejected - given_up, coalesce(sum(line_count), 0),"
+        " count(waiting.batch) - count(batch.id) FROM store LEFT JOIN waiting ON waiting.store = store.id"
+        " LEFT JOIN batch ON batch.id = waiting.batch GROUP BY store.id"
+    )
+    for name, expected, waiting, missing in database.execute(query):
+        if expected != waiting or missing:
+            text = f"{expected} lines must wait for {name!r} and {waiting} do, {missing} rows are not there"
+            raise sqlite3.DatabaseError(text)
+
+
+def set_aside_files(path: Path) -> list[Path]:
+    """Damaged journals that were set aside beside this one, the oldest first."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted({file.with_name(file.name.removesuffix("-wal").removesuffix("-shm")) for file in found})
 
 
 def _is_headless(path: Path) -> bool:
@@ -131,7 +203,7 @@ def _is_headless(path: Path) -> bool:
     return has_log and (not path.exists() or path.stat().st_size == 0)
 
 
-def _set_aside(path: Path, now: int, why: str) -> Path:
+def set_aside(path: Path, now: int, why: str) -> Path:
     """Give a damaged journal another name; `village journal salvage` reads what it still holds."""
     name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now / 1e9))}"
     number, aside = 1, path.with_name(name)

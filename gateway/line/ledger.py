@@ -19,6 +19,12 @@ HEARD = struct.Struct("<IBQQHIh")
 
 Flags: bits 0-1 outcome, bits 2-3 status (0 none, 1 offline, 2 online), bit 6 live, bit 7 numbered.
 """
+ADD_TO_LEDGER = (
+    "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hour, sender) DO UPDATE SET"
+    " kept = kept + excluded.kept, refused = refused + excluded.refused,"
+    " repeated = repeated + excluded.repeated, missing = missing + excluded.missing"
+)
+"""The ledger's table, by ``Unfolded``."""
 _CODE = {Outcome.KEPT: 0, Outcome.REFUSED: 1, Outcome.REPEATED: 2}
 _OUTCOME = tuple(_CODE)
 _STATUS = {None: 0, False: 4, True: 8}

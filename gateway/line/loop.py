@@ -1,6 +1,7 @@
 """The line's thread: poll the broker, process, commit, acknowledge; everything else fits between two batches."""
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from devices.topics import ERROR, own_topic
+from gateway.clock import OwnClock
+from gateway.line.held import NOTHING, HeldUplinks
 from gateway.line.journal import Journal, JournalFullError
 from gateway.line.pipeline import Pipeline
 from gateway.line.replayed import Replayed
@@ -91,8 +94,10 @@ class Line:
         *,
         commit_wait_seconds: float = 0.0,
         error_replies: bool = True,
+        clock: OwnClock | None = None,
     ) -> None:
         self.edge, self.pipeline, self.journal, self.saver = edge, pipeline, journal, saver
+        self.held = HeldUplinks(journal, clock or OwnClock(trusted=True))
         self._commit_wait = commit_wait_seconds
         self._error_replies = error_replies
         self._told_at: dict[int, float] = {}
@@ -110,6 +115,8 @@ class Line:
         self.failed: BaseException | None = None
         """What ended the thread, if it was not ``stop``: a bug."""
         self.on_end: Callable[[], None] = lambda: None
+        self.on_turn: Callable[[], None] = lambda: None
+        """Is called while the line gets on, also where it waits for room on the disk; must be quick."""
         self.on_judged: Callable[[Sequence[Judged]], None] | None = None
         """Is handed the readings of every batch once it is on disk; must be quick."""
         self.on_again: Callable[[Sequence[tuple[int, int]]], None] | None = None
@@ -173,14 +180,35 @@ class Line:
             self.on_end()
 
     def _turn(self) -> None:
-        uplinks = self.edge.poll(POLL_SECONDS if self._tasks.empty() else 0.0)
+        is_busy = not self._tasks.empty() or self.held.can_go()
+        uplinks = self.edge.poll(0.0 if is_busy else POLL_SECONDS)
         if uplinks and self._commit_wait:
             uplinks += self._gather(len(uplinks))
-        if uplinks and self.take(uplinks) is not None:
+        if uplinks and (self._hold(uplinks) if self.held.must_wait() else self.take(uplinks) is not None):
             self.edge.acknowledge(uplinks)
+        if self.held.can_go():
+            self._release()
         self._do_one_task()
         self.journal.tend()
         self._save_when_due()
+        if self.journal.rows.damage is not None:
+            raise self.journal.rows.damage
+        self.on_turn()
+
+    def _hold(self, uplinks: Sequence[Uplink]) -> bool:
+        """Put them on disk as they came, to be read when the clock is right; False if the line stops before."""
+        if not self.commit(NOTHING, also=lambda database: self.held.write(database, uplinks)):
+            return False
+        self.held.held(uplinks)
+        return True
+
+    def _release(self) -> None:
+        """Read the next of those that were held."""
+        uplinks, last = self.held.next()
+        batch, told = self.pipeline.process(uplinks)
+        if self.commit(batch, also=lambda database: database.execute("DELETE FROM held WHERE id <= ?", (last,))):
+            self.held.released(uplinks)
+            self._answer(told)
 
     def _gather(self, have: int) -> list[Uplink]:
         """Wait for more, so that an SD card is written less often."""
@@ -190,7 +218,13 @@ class Line:
             more += self.edge.poll(left)
         return more
 
-    def commit(self, batch: Batch, notes: Mapping[str, str] | None = None, replayed: Sequence[Replayed] = ()) -> bool:
+    def commit(
+        self,
+        batch: Batch,
+        notes: Mapping[str, str] | None = None,
+        replayed: Sequence[Replayed] = (),
+        also: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> bool:
         """Return when it is on disk: a full disk stops acknowledging, and nothing else. In the line's thread.
 
         Returns:
@@ -198,12 +232,13 @@ class Line:
         """
         while True:
             try:
-                self._last_row = self.journal.append(batch, notes, replayed)
+                self._last_row = self.journal.append(batch, notes, replayed, also)
             except JournalFullError as error:
                 if not self.full:
                     log.error("cannot commit; the broker keeps what comes", error=str(error))  # noqa: TRY400 - no bug
                 self.full = str(error)
                 self.journal.tend(force=True)
+                self.on_turn()
                 if self._stopping.wait(1.0):
                     self._gave_up = True
                     return False

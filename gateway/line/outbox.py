@@ -5,12 +5,14 @@ import sqlite3
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
+from gateway.line.journal_file import is_damage
+from gateway.line.unwritten import add_to
 from gateway.model import RejectedLine, Row
 
 log = structlog.get_logger(__name__)
@@ -28,6 +30,31 @@ class Accepted(NamedTuple):
     rows: tuple[tuple[int, int], ...]
     """Id and line count of each."""
     rejected: tuple[RejectedLine, ...]
+    is_lost: bool = False
+    """The disk has lost these rows' lines: nobody will ever have them."""
+
+
+def write_marks(
+    database: sqlite3.Connection, accepted: Sequence[Accepted], stores: Mapping[str, int], now: int
+) -> None:
+    """Put what delivery reported on disk, inside a transaction. A row reported twice leaves, and is counted, once."""
+    for store, rows, rejected, is_lost in accepted:
+        number, gone = stores[store], 0
+        for row, lines in rows:
+            if database.execute("DELETE FROM waiting WHERE store = ? AND batch = ?", (number, row)).rowcount:
+                gone += lines
+        if is_lost:
+            database.execute("UPDATE store SET given_up = given_up + ? WHERE id = ?", (gone, number))
+            add_to(database, "lines_lost_on_disk", gone)
+        else:
+            database.execute(
+                "UPDATE store SET stored = stored + ?, rejected = rejected + ? WHERE id = ?",
+                (gone - len(rejected), len(rejected), number),
+            )
+        database.executemany(
+            "INSERT INTO rejected_line (store, batch, rejected_at, line, answer) VALUES (?, ?, ?, ?, ?)",
+            ((number, line.row, now, line.line, line.answer) for line in rejected),
+        )
 
 
 class RowQueue:
@@ -48,7 +75,10 @@ class RowQueue:
         """Accepted, but not yet on disk: must not be handed out again."""
         self._done: dict[str, set[int]] = {name: set() for name in stores}
         """Accepted, on disk as such, and still among the fresh rows in memory."""
-        self._damaged: set[int] = set()
+        self.lost = 0
+        """Lines given up since the start because the disk has lost them."""
+        self.damage: BaseException | None = None
+        """What a reader met: the file is damaged, and the line has to begin a new one."""
 
     @property
     def store_numbers(self) -> list[int]:
@@ -97,8 +127,8 @@ class RowQueue:
         with self._news:
             known = self._line_counts.get(row)
         if known is None:
-            found = self._reader().execute("SELECT line_count FROM batch WHERE id = ?", (row,)).fetchone()
-            known = int(found[0]) if found else 0
+            query = "SELECT id, line_count, heard FROM batch WHERE id = ?"
+            known = next((int(lines) for _, lines, _ in self._found(query, row)), 0)
         return known
 
     def _read(self, store: str, where: str, bound: int, max_lines: int, max_bytes: int) -> list[Row]:
@@ -111,22 +141,42 @@ class RowQueue:
         with self._news:
             # Before the query's snapshot: rows whose marks reach the disk meanwhile are in one of the two.
             marked = set(self._marked[store])
-        for number, count, packed in self._reader().execute(query, (self._stores[store], bound)):
+        for number, count, packed in self._found(query, self._stores[store], bound):
             if number in marked:
                 continue
             try:
                 text = zlib.decompress(packed)
             except zlib.error as error:
-                # It stays waiting, where it is seen and can be salvaged; the rows behind it must not wait too.
-                if number not in self._damaged:
-                    self._damaged.add(number)
-                    log.error("a journal row is damaged and cannot be delivered", row=number, error=str(error))  # noqa: TRY400
+                self._give_up(store, number, count, packed, error)
                 continue
             if rows and (lines + count > max_lines or size + len(text) > max_bytes):
                 break
             rows.append(Row(number, count, text))
             lines, size = lines + count, size + len(text)
         return rows
+
+    def _found(self, query: str, *arguments: object) -> Iterator[tuple[int, int, bytes]]:
+        """The query's rows; where the file is damaged they end, and the line hears of it."""
+        try:
+            yield from self._reader().execute(query, arguments)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self.met_damage(error)
+
+    def met_damage(self, error: BaseException) -> None:
+        """A reader of the file has met this; the line hears of it at its next turn. From any thread."""
+        self.damage = error
+
+    def _give_up(self, store: str, row: int, lines: int, packed: bytes, error: zlib.error) -> None:
+        """The rows behind a damaged one must not wait for it. Its bytes are kept, and its uplinks may be among the raw
+        ones."""
+        text = f"damaged on the disk: {error}; try `village redecode` for the time of its commit"
+        log.error("a journal row is damaged and cannot be delivered", row=row, lines=lines, error=str(error))
+        with self._news:
+            self.lost += lines
+            self._marked[store].add(row)
+            self._accepted.append(Accepted(store, ((row, lines),), (RejectedLine(row, packed, text),), is_lost=True))
 
     def _reader(self) -> sqlite3.Connection:
         reader: sqlite3.Connection | None = getattr(self._local, "reader", None)

@@ -2,7 +2,11 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from gateway.line.ledger import HOUR
+
+DAY = 24 * HOUR
 KEEP_ROWS_SECONDS = 180
 """Delivered rows stay this long: they mend the state after a crash and recognise the broker's redeliveries."""
 SCAN_ROWS = 4000
@@ -20,13 +24,41 @@ USED_BYTES = (
 refused uplinks, which have bounds of their own."""
 
 
-class RowPruner:
-    """Deletes delivered rows, going round and round so that a long backlog is not searched anew each time."""
+class Bounds(NamedTuple):
+    """How much the journal may hold."""
+
+    max_bytes: int = 2048 << 20
+    raw_days: int = 30
+    raw_max_bytes: int = 2048 << 20
+    refused_max_bytes: int = 512 << 20
+    ledger_days: int = 400
+
+
+class Pruner:
+    """Deletes what has left, a little at a time; goes round and round the delivered rows, so that a long backlog is not
+    searched anew each time."""
 
     def __init__(self) -> None:
         self._position = 0
 
-    def prune(self, database: sqlite3.Connection, through: int, committed_before: int) -> bool:
+    def prune(self, database: sqlite3.Connection, through: int, now: int, bounds: Bounds) -> bool:
+        """Inside a transaction; True if there is more.
+
+        Args:
+            database: the journal.
+            through: newest row that may go (the ledger's table has counted it).
+            now: ns UTC.
+            bounds: of the settings.
+        """
+        more = [
+            self._prune_rows(database, through, now - KEEP_ROWS_SECONDS * 1_000_000_000),
+            shrink_raw(database, now - bounds.raw_days * DAY, bounds.raw_max_bytes),
+            shrink_refused(database, bounds.refused_max_bytes),
+        ]
+        database.execute("DELETE FROM ledger WHERE hour < ?", ((now - bounds.ledger_days * DAY) // HOUR,))
+        return any(more)
+
+    def _prune_rows(self, database: sqlite3.Connection, through: int, committed_before: int) -> bool:
         """Look at the next rows.
 
         Args:

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.line.journal_file import is_damage
 from gateway.line.ledger import HOUR, REFUSED_FOR, Ledger, Totals, Unfolded, unpack_heard
 from gateway.line.pruning import USED_BYTES
+from gateway.line.salvage_report import Report, reports
 
 
 class StoreTotals(NamedTuple):
-    """Lines of one store. ``kept = waiting + stored + rejected``."""
+    """Lines of one store. ``kept = waiting + stored + rejected + given_up``."""
 
     store: str
     waiting: int
@@ -21,6 +23,8 @@ class StoreTotals(NamedTuple):
     rejected: int
     oldest_waiting_at: int
     """When the oldest waiting row was committed [ns UTC]; 0 if nothing waits."""
+    given_up: int = 0
+    """Forgotten by command, or lost on the disk."""
 
 
 class LineTotals(NamedTuple):
@@ -35,7 +39,7 @@ class LineTotals(NamedTuple):
     def holds(self) -> bool:
         """Whether the sum holds for every store, over the lines that were meant for it."""
         others = self.not_meant or (0,) * len(self.stores)
-        sums = (store.waiting + store.stored + store.rejected for store in self.stores)
+        sums = (store.waiting + store.stored + store.rejected + store.given_up for store in self.stores)
         return all(own + other == self.kept for own, other in zip(sums, others, strict=True))
 
 
@@ -105,6 +109,8 @@ class Records:
     ) -> None:
         """``totals`` and ``unfolded`` come from the running journal; without them the rows on disk are counted."""
         self._path, self._totals, self._unfolded = path, totals, unfolded
+        self.on_damage: Callable[[BaseException], object] = bool
+        """Is told what SQLite met in a damaged file."""
         self._idle: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
 
@@ -119,8 +125,10 @@ class Records:
         try:
             reader.execute("BEGIN")
             yield reader
-        except BaseException:
+        except BaseException as error:
             reader.close()
+            if is_damage(error):
+                self.on_damage(error)
             raise
         reader.execute("COMMIT")
         with self._lock:
@@ -154,13 +162,13 @@ class Records:
         """Lines made and where they are, all as of one moment."""
         rows = self._ask(
             "SELECT (SELECT value FROM counter WHERE name = 'lines_kept'), store.kept, store.name, store.stored,"
-            " store.rejected, coalesce(sum(batch.line_count), 0), coalesce(min(batch.committed_at), 0)"
+            " store.rejected, coalesce(sum(batch.line_count), 0), coalesce(min(batch.committed_at), 0), store.given_up"
             " FROM store LEFT JOIN waiting ON waiting.store = store.id LEFT JOIN batch ON batch.id = waiting.batch"
             " GROUP BY store.id ORDER BY store.id"
         )
         stores = [
-            StoreTotals(str(name), _int(waiting), _int(stored), _int(rejected), _int(oldest))
-            for _, _, name, stored, rejected, waiting, oldest in rows
+            StoreTotals(str(name), _int(waiting), _int(stored), _int(rejected), _int(oldest), _int(given_up))
+            for _, _, name, stored, rejected, waiting, oldest, given_up in rows
         ]
         not_meant = tuple(_int(all_lines) - _int(own) for all_lines, own, *_ in rows)
         return LineTotals(_int(rows[0][0]) if rows else self._counter("lines_kept"), stores, not_meant)
@@ -249,6 +257,24 @@ class Records:
     def broker_lost(self) -> int:
         """Messages the broker said it had dropped after accepting them."""
         return self._counter("lost_at_broker")
+
+    def lost_on_disk(self) -> int:
+        """Lines that were acknowledged and could not be read any more before every store had them."""
+        return self._counter("lines_lost_on_disk")
+
+    def held(self) -> int:
+        """Uplinks that wait for the gateway's clock to be right."""
+        return self._number("SELECT count(*) FROM held")
+
+    def kept_uplinks(self) -> tuple[int, int, int]:
+        """Accepted uplinks that can be decoded again, the room they take, and that of refused ones [bytes]."""
+        uplinks = self._number("SELECT coalesce(sum(uplinks), 0) FROM raw")
+        return uplinks, self._counter("raw_bytes"), self._counter("refused_bytes")
+
+    def salvaged(self) -> list[Report]:
+        """What came of damaged journals that this one has taken over."""
+        with self._reading() as reader:
+            return reports(reader)
 
     def used_bytes(self) -> int:
         """Bytes in the journal's file for readings that wait; see ``pruning.USED_BYTES``."""

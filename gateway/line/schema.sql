@@ -19,7 +19,8 @@ CREATE TABLE store (
     name     TEXT NOT NULL UNIQUE,
     kept     INTEGER NOT NULL DEFAULT 0,   -- lines made while it was in the settings
     stored   INTEGER NOT NULL DEFAULT 0,   -- lines
-    rejected INTEGER NOT NULL DEFAULT 0    -- lines
+    rejected INTEGER NOT NULL DEFAULT 0,   -- lines
+    given_up INTEGER NOT NULL DEFAULT 0    -- lines: forgotten by command, or the disk has lost them
 );
 
 CREATE TABLE waiting (         -- which store has not accepted which batch yet
@@ -61,6 +62,19 @@ CREATE TABLE raw (             -- accepted uplinks, to be decoded again
     body     BLOB NOT NULL           -- zlib, see raw_uplinks.pack_raw
 );
 
+CREATE TABLE held (            -- uplinks that came while the gateway's own clock was wrong: they wait for their time
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot        TEXT NOT NULL,       -- which run of the machine `monotonic` counts in
+    monotonic   INTEGER NOT NULL,    -- ns since then
+    received_at INTEGER NOT NULL,    -- ns by the wrong clock
+    topic       TEXT NOT NULL,
+    payload     BLOB NOT NULL,       -- zlib
+    qos         INTEGER NOT NULL,
+    retained    INTEGER NOT NULL,
+    duplicate   INTEGER NOT NULL,
+    message_id  INTEGER NOT NULL
+);
+
 CREATE TABLE ledger (          -- received = kept + refused + repeated, by device and hour of receipt
     hour     INTEGER NOT NULL,       -- hours since 1970 UTC
     sender   INTEGER NOT NULL,
@@ -83,7 +97,10 @@ CREATE TABLE note (            -- small texts the gateway must remember: subscri
 
 -- 'replayed_*': of those kept or repeated, how many were refused at first.
 -- 'received' is counted with every commit, the three outcomes with every fold (and from the rows after a crash).
+-- 'lost_on_disk': uplinks, 'lines_lost_on_disk': lines that were acknowledged and could not be read any more.
+-- 'newest_at': the latest time of a commit [ns UTC].
 INSERT INTO counter VALUES ('lines_kept', 0), ('folded_through', 0), ('received', 0), ('kept', 0), ('refused', 0),
     ('repeated', 0), ('replayed_kept', 0), ('replayed_repeated', 0), ('lost_at_broker', 0), ('raw_bytes', 0),
-    ('refused_bytes', 0);
-PRAGMA user_version = 1;
+    ('refused_bytes', 0), ('lost_on_disk', 0), ('lines_lost_on_disk', 0), ('newest_at', 0);
+INSERT INTO note VALUES ('journal_id', lower(hex(randomblob(12))));
+PRAGMA user_version = 2;

@@ -28,6 +28,8 @@ MAX_TOLD = 10_000
 """Topics we have published on that are remembered, to know our own words again."""
 MAX_UPLINKS = 2000
 """At most this many uplinks leave one poll, so that the first of them does not wait long for its commit."""
+STEP_BACK = 10**9
+"""A clock going back by less [ns] is being slewed, or is not one for all processors."""
 DROPPED = "$SYS/broker/publish/messages/dropped"
 SESSION_SECONDS = 7 * 86400
 """How long an MQTT 5 broker keeps our session; 3.1.1 brokers keep it for ever."""
@@ -79,6 +81,11 @@ class MqttEdge:
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self.status = EdgeStatus(False, "not connected yet", time.time())
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the broker has granted everything that was asked for."""
+        return self._subscriptions.is_granted
 
     def _make_client(self) -> BufferedClient:
         settings = self._settings
@@ -318,8 +325,12 @@ class MqttEdge:
             return
         if topic in self._told and message.qos == 0:
             return  # our own word: a vendor's filter may cover the topics it is told on (Sparkplug B)
-        # Strictly rising, so that two uplinks without a time never share one.
-        now = self._last_at = max(time.time_ns(), self._last_at + 1)
+        now = time.time_ns()
+        if 0 <= self._last_at - now < STEP_BACK:
+            # Strictly rising, so that two uplinks without a time never share one. A clock that was set back further is
+            # followed: else everything until then would be of one moment.
+            now = self._last_at + 1
+        self._last_at = now
         self._inbox.append(
             Uplink(topic, bytes(message.payload), now, message.qos, message.retain, message.dup, message.mid)
         )

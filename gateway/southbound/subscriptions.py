@@ -36,6 +36,11 @@ class Subscriptions:
         self._asked: int | None = None
         """Packet id of the last SUBSCRIBE or UNSUBSCRIBE that the broker has not answered."""
 
+    @property
+    def is_granted(self) -> bool:
+        """Whether the session has every filter: what is published from now on comes here."""
+        return self._asked is None and self._held == set(self._filters)
+
     def is_ready(self) -> bool:
         """Whether a connection may be opened; if not, the doubt about the session must reach the disk first."""
         if self._held is None:

@@ -1,9 +1,11 @@
 """A gateway that dies again and again: its lives are forked from one warm process, so that a death costs no imports."""
 
 import json
+import mmap
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -23,26 +25,39 @@ class Lives(GatewayProcess):
         """Of the life at hand; 0 between two lives."""
         self.deaths = 0
 
-    def start(self, point: str = "", after: int = 0) -> "Lives":
+    def start(self, point: str = "", after: int = 0, lines: int = 0) -> "Lives":
         """Begin a life, and return when the API answers, or the life has ended by itself.
 
         Args:
             point: where it kills itself (``POINTS`` of ``tests.faults.deaths``); empty if it is killed from outside.
             after: how often it passes that point before.
+            lines: at most so many in a body for a store; 0 leaves the gateway's own limit.
         """
         if self._mother is None:
             environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY_")}
-            command = [sys.executable, "-m", "tests.faults.lives"]
+            command = [sys.executable, "-m", "tests.faults.lives", str(self.clock)]
+            self.step_clock(0.0)
             with self.log.open("ab") as log:
                 self._mother = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0, env=environment
                 )
-        order = {"config": str(self.config), "point": point, "after": after}
+        order = {"config": str(self.config), "point": point, "after": after, "lines": lines}
         assert self._mother.stdin is not None
         self._mother.stdin.write(json.dumps(order).encode() + b"\n")
         self.pid = self._heard(PATIENCE)
         await_that("the gateway's API answers", self._answers)
         return self
+
+    @property
+    def clock(self) -> Path:
+        """Holds by how much its wall clock is wrong [ns], for it to look at whenever it asks the time."""
+        return self.folder / "clock"
+
+    def step_clock(self, seconds: float) -> None:
+        """Its wall clock is wrong by so much from now on."""
+        self.clock.touch()
+        with self.clock.open("r+b") as file:
+            file.write(struct.pack("<q", int(seconds * 1e9)))
 
     def _answers(self) -> bool:
         return self.has_ended() or super()._answers()
@@ -88,9 +103,20 @@ class Lives(GatewayProcess):
             self._mother.stdout.close()
 
 
+def _step_clock(file: Path) -> None:
+    """Make the wall clock wrong by what the file says, in everything that is imported from now on."""
+    with file.open("rb") as opened:
+        wrong_by = mmap.mmap(opened.fileno(), 8, access=mmap.ACCESS_READ)
+    real = time.time_ns
+    time.time_ns = lambda: real() + struct.unpack_from("<q", wrong_by)[0]
+    time.time = lambda: time.time_ns() / 1e9
+
+
 def _be_mother() -> None:
     """Fork a gateway for every order that comes in; say its process id, and its status when it has ended."""
-    from gateway import app, logs
+    _step_clock(Path(sys.argv[1]))
+    from gateway import logs, service
+    from gateway.northbound import delivery, sifting
     from gateway.settings_file import load_settings
     from tests.faults.deaths import die_at, end_with_parent
 
@@ -104,7 +130,10 @@ def _be_mother() -> None:
             settings = load_settings(Path(order["config"]), {})
             logs.configure(settings.gateway.log_level, settings.gateway.log_format)
             die_at(order["point"], order["after"])
-            os._exit(app.run(settings))
+            if order["lines"]:
+                sifting.MAX_LINES = order["lines"]
+                vars(delivery)["MAX_LINES"] = order["lines"]
+            os._exit(service.run(settings))
         os.write(1, b"%d\n" % child)
         _, status = os.waitpid(child, 0)
         os.write(1, b"%d\n" % status)

@@ -51,6 +51,22 @@ def refused_payloads(journal: Path) -> list[bytes]:
         database.close()
 
 
+def rejected_lines(journal: Path) -> list[str]:
+    """Every line a store will never take, as the journal keeps it."""
+    database = sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        return [bytes(line).decode() for (line,) in database.execute("SELECT line FROM rejected_line")]
+    finally:
+        database.close()
+
+
+def point_of(line: str) -> tuple[str, int, float]:
+    """Device, time [ns UTC] and power of a line."""
+    tags, fields, at = line.strip().split(" ")
+    values = dict(field.split("=") for field in fields.split(","))
+    return tags.rsplit("device=", 1)[1], int(at), float(values["power"])
+
+
 @dataclass
 class Scenario:
     """The parts, and what must hold when all is over."""
@@ -119,6 +135,12 @@ class Scenario:
         assert len(numbers) == len(set(numbers)), "a point is stored twice"
         return set(numbers)
 
+    def rejected(self) -> set[int]:
+        """Numbers of the uplinks whose line the store will never take; fails if it is said twice."""
+        numbers = [self.numbers.number_of_point(*point_of(line)) for line in rejected_lines(self.journal)]
+        assert len(numbers) == len(set(numbers)), "a line is rejected twice"
+        return set(numbers)
+
     def refused(self, journals: Iterable[Path] = ()) -> set[int]:
         """Numbers of the uplinks the gateway keeps as refused; fails if it has one twice."""
         files = list(journals) or [self.journal]
@@ -131,29 +153,35 @@ class Scenario:
         """The gateway's journal."""
         return self.gateway.folder / "data" / "journal.db"
 
-    def judge(self, *, may_lose_at_broker: bool = False) -> int:
-        """Acknowledged minus lost at the broker is a subset of stored and refused, which is a subset of sent.
+    def judge(self, *, lost: int = 0, rejected: int = 0) -> set[int]:
+        """Acknowledged minus lost is a subset of stored and refused, which is a subset of sent; nothing is there twice.
+
+        Args:
+            lost: how many acknowledged uplinks are allowed to be nowhere: what the broker, or the disk, has lost.
+            rejected: how many lines the store refused for ever; kept, they count as refused.
 
         Returns:
-            How many acknowledged uplinks are nowhere; 0 unless the broker may lose.
+            Those that are nowhere.
         """
         assert self.field.acknowledged == self.field.offered >= self.sent
         sent = set(range(self.sent))
-        stored, refused = self.stored(), self.refused()
-        assert stored | refused <= sent
-        assert not stored & refused
-        missing = sent - stored - refused
-        if not may_lose_at_broker:
-            assert not missing, (len(missing), sorted(missing)[:10])
-        self.judge_ledger(len(stored), len(refused))
-        return len(missing)
+        stored, refused, given_back = self.stored(), self.refused(), self.rejected()
+        assert stored | refused | given_back <= sent
+        assert len(stored) + len(refused) + len(given_back) == len(stored | refused | given_back)
+        assert len(given_back) == rejected
+        missing = sent - stored - refused - given_back
+        assert len(missing) <= lost, (len(missing), sorted(missing)[:10])
+        self.judge_ledger(len(stored) + len(given_back), len(refused), exactly=not lost)
+        return missing
 
-    def judge_ledger(self, kept: int, refused: int) -> None:
-        """Its sums hold, and say so many kept and refused."""
+    def judge_ledger(self, kept: int, refused: int, *, exactly: bool = True) -> None:
+        """Its sums hold, and say so many kept and refused; where readings are lost on the disk, perhaps more."""
         ledger = self.ledger()
         totals = ledger["totals"]
         assert ledger["holds"] is True
         assert totals["received"] == totals["kept"] + totals["refused"] + totals["repeated"]
-        assert (totals["kept"], totals["refused"]) == (kept, refused)
+        if exactly:
+            assert (totals["kept"], totals["refused"]) == (kept, refused)
         for entry in ledger["lines"]["stores"]:
-            assert entry["waiting"] + entry["stored"] + entry["rejected"] == ledger["lines"]["kept"]
+            parts = entry["waiting"] + entry["stored"] + entry["rejected"] + entry["given_up"]
+            assert parts == ledger["lines"]["kept"]
