@@ -22,7 +22,7 @@ from gateway.app import make_store
 from gateway.certificates import mode_problem
 from gateway.clock import clock_state
 from gateway.doctor_broker import Finding, examine_accounts, examine_broker, examine_mosquitto_conf
-from gateway.line.journal_file import SCHEMA_VERSION
+from gateway.line.migrations import SCHEMA_VERSION
 from gateway.model import StoreError
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.running import health_of

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gateway import doctor
 from gateway.certificates import Authority, Pair
 from gateway.clock import ClockState
-from gateway.line.journal_file import SCHEMA_VERSION
+from gateway.line.migrations import SCHEMA_VERSION
 from gateway.southbound.accounts import change_client
 from tests import servers
 from tests.access_parts import ADMIN_SECRET, office

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.line.migrations import VERSION, migrate
+from gateway.line.migrations import SCHEMA_VERSION, migrate
 from gateway.line.wal_frames import is_log_damaged
 
 log = structlog.get_logger(__name__)
@@ -91,13 +91,13 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     if version == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         schema = resources.files("gateway.line").joinpath("schema.sql").read_text("utf-8")
         database.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
-    elif VERSION < version <= _NO_VERSION:
+    elif SCHEMA_VERSION < version <= _NO_VERSION:
         raise JournalError(
             f"{path}: made by a newer gateway (schema {version}); install that version, or use another data_dir"
         )
     elif not database.execute(_OURS).fetchone()[0]:
         raise JournalError(f"{path}: is no journal; move it away, or use another data_dir")
-    elif not 0 < version <= VERSION:
+    elif not 0 < version <= SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"the header says schema {version}, which there is none of")
     else:
         migrate(database, version)

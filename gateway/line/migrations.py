@@ -2,7 +2,7 @@
 
 import sqlite3
 
-VERSION = 2
+SCHEMA_VERSION = 2
 """Of ``schema.sql``. Version 1: until November 2026; ``tests/data/journal_v1.db`` is one."""
 
 _STEPS = {
@@ -27,7 +27,7 @@ def migrate(database: sqlite3.Connection, version: int) -> None:
     Raises:
         sqlite3.OperationalError: no room; the journal is as it was, at one version or another.
     """
-    for step in range(version, VERSION):
+    for step in range(version, SCHEMA_VERSION):
         try:
             database.executescript(f"BEGIN IMMEDIATE;{_STEPS[step]}PRAGMA user_version = {step + 1};COMMIT;")
         except sqlite3.Error:
