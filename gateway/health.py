@@ -55,7 +55,7 @@ class Health:
             text = f"no alerts, indices and roll-ups: {failed}; restart the gateway"
             parts.append(PartHealth("analytics", "failing", text))
         if self._certificates().has_any:
-            parts.append(_of_certificates(self._certificates()))
+            parts.append(of_certificates(self._certificates()))
         for delivery in self._deliveries:
             status = delivery.state
             parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))
@@ -136,7 +136,7 @@ class Health:
         return PartHealth("clock", "ok", clock.state.detail)
 
 
-def _of_certificates(watch: CertificateWatch) -> PartHealth:
+def of_certificates(watch: CertificateWatch) -> PartHealth:
     """Whether one ends soon, or others may read a key."""
     found = sorted(watch.found, key=lambda problem: not problem.is_urgent)
     if not found:
