@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -37,7 +38,7 @@ from gateway.northbound.embedded import Embedded
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.northbound.retention import Pruner, Retention
 from gateway.self_report import SelfReport
-from gateway.settings import Settings, StorePlace
+from gateway.settings import Settings, StorePlace, is_loopback
 from gateway.southbound.mqtt import MqttEdge
 
 log = structlog.get_logger(__name__)
@@ -282,7 +283,9 @@ def make_store(settings: Settings, place: StorePlace) -> Store:
         "username": place.username or "",
         "password": place.password.get_secret_value() if place.password else "",
     }
-    how = {"gzip": place.gzip, "timeout_seconds": float(place.timeout_seconds), "ca_file": place.ca_file}
+    # On one machine nothing is gained by it, and both ends pay.
+    gzip = place.gzip and not is_loopback(urlsplit(place.url or "").hostname or "")
+    how = {"gzip": gzip, "timeout_seconds": float(place.timeout_seconds), "ca_file": place.ca_file}
     if place.kind == "influxdb1":
         return InfluxDB1(**network, **how)  # type: ignore[arg-type]
     # Its library is several hundred modules, for nothing where another store is used.

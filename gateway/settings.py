@@ -221,7 +221,7 @@ class StorePlace(_Part):
     path: Path = Path("store.db")
     """The embedded store's file; a relative path starts at `gateway.data_dir`."""
     gzip: bool = True
-    """Compress what goes over the network."""
+    """Compress what goes over the network; to a store on this machine nothing is compressed."""
     timeout_seconds: Annotated[int, Field(ge=1, le=120)] = 10
     """How long one answer may take."""
     ca_file: Annotated[Path | None, Field(examples=["ca.crt"])] = None

@@ -4,11 +4,12 @@ import unicodedata
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from numpy.typing import NDArray
 
 from devices.registry import Registry
 from devices.vocabulary import VOCABULARY, Measurement
+from gateway.api.latest_text import latest_text
 from gateway.api.parts import Parts
 from gateway.api.schemas import (
     CalibrationInfo,
@@ -18,7 +19,6 @@ from gateway.api.schemas import (
     DeviceDetail,
     Devices,
     Latest,
-    LatestItem,
     PropertyInfo,
     Value,
     Vocabulary,
@@ -199,14 +199,14 @@ def _values(state: State, device: int) -> dict[str, Value]:
     return values
 
 
-@router.get("/latest", summary="The latest values of many devices")
+@router.get("/latest", response_model=Latest, summary="The latest values of many devices")
 def latest(
     parts: Parts,
     commune: CommuneKey = None,
     device: Annotated[str | None, Query(max_length=64, description="Only this device")] = None,
     limit: Limit = 1000,
     offset: Offset = 0,
-) -> Latest:
+) -> Response:
     """In the order of the fleet file; a property without a value yet is left out."""
     state = parts.state()
     seen = parts.look(state)
@@ -215,13 +215,5 @@ def latest(
         index = find_device(state.registry, device)
         chosen &= np.arange(len(chosen)) == index
     found = np.flatnonzero(chosen)
-    items = [
-        LatestItem(
-            device=state.registry.names[index],
-            state=seen.state(index),
-            last_seen=time_text(int(seen.seen[index])) if seen.seen[index] else None,
-            values=_values(state, index),
-        )
-        for index in found[offset : offset + limit].tolist()
-    ]
-    return Latest(total=len(found), items=items)
+    text = latest_text(state, seen, found[offset : offset + limit].tolist(), len(found))
+    return Response(text, media_type="application/json")

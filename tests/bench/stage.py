@@ -78,10 +78,10 @@ class Influx:
         """Make the database."""
         influxql(self.server, f"CREATE DATABASE {DATABASE}")
 
-    def post(self, body: bytes, headers: dict[str, str] | None = None, database: str = DATABASE) -> None:
+    def post(self, body: bytes, database: str = DATABASE) -> None:
         """Write one body."""
         url = f"{self.server.url}/write?db={database}"
-        answer = self.http.request("POST", url, body=body, headers=headers)
+        answer = self.http.request("POST", url, body=body)
         if answer.status != 204:
             raise RuntimeError(f"InfluxDB answers {answer.status}: {answer.data[:300]!r}")
 
