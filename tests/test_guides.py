@@ -1,0 +1,82 @@
+"""The technician's guides: every alarm of health that the code can raise has its row, in English and in Vietnamese."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GUIDES = (ROOT / "docs" / "operate.md", ROOT / "docs" / "vi" / "van-hanh.md")
+ROW = re.compile(r"^\| `([a-z]+)(?::\.\.\.)?` (waiting|failing)(?:, ([^|]*?))? \|", re.MULTILINE)
+ELSEWHERE = {
+    # Whose words come from another module: where they stand.
+    "broker refuses a subscription": "gateway/southbound/mqtt.py",
+    "again and again": "gateway/southbound/mqtt.py",
+    "no room": "gateway/line/journal.py",
+    "holds": "gateway/line/journal.py",
+    "ends on": "gateway/certificates.py",
+    "ended": "gateway/certificates.py",
+    "may read it": "gateway/certificates.py",
+    "may change it": "gateway/certificates.py",
+}
+
+
+def words_of(node: ast.expr) -> str:
+    """The constant words of a text."""
+    return " ".join(
+        each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    )
+
+
+def alarms() -> list[tuple[str, set[str], str]]:
+    """Part, states and words of every ``PartHealth`` the code makes; of a text in a variable, what was assigned to it."""
+    found = []
+    for path in (ROOT / "gateway" / "health.py", ROOT / "gateway" / "app.py"):
+        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            texts: dict[str, str] = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                    texts[node.targets[0].id] = words_of(node.value)
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "PartHealth":
+                    part, state, detail = node.args
+                    named = {each.id for each in ast.walk(detail) if isinstance(each, ast.Name)}
+                    words = " ".join([words_of(detail), *(texts.get(name, "") for name in sorted(named))])
+                    states = {"waiting", "failing"} & set(words_of(state).split())
+                    if states or not words_of(state):
+                        found.append((words_of(part).rstrip(":"), states, words))
+    return found
+
+
+def rows(guide: Path) -> list[tuple[str, str, list[str]]]:
+    """Part, state and quoted words of each row."""
+    return [
+        (part, state, re.findall(r'"([^"]+)"', quoted)) for part, state, quoted in ROW.findall(guide.read_text("utf-8"))
+    ]
+
+
+def test_the_code_raises_alarms_of_these_parts() -> None:
+    assert {part for part, _, _ in alarms()} == {"broker", "journal", "certificates", "clock", "analytics", "store"}
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_every_alarm_has_its_row(guide: Path) -> None:
+    listed = rows(guide)
+    for part, states, words in alarms():
+        for state in states or {"waiting", "failing"}:
+            own = [quoted for other, said, quoted in listed if (other, said) == (part, state)]
+            assert own, f"{guide.name}: no row for {part} {state}"
+            known = [quoted for row in own for quoted in row if quoted in words or quoted in ELSEWHERE]
+            assert known or [] in own, f"{guide.name}: no row for {part} {state} with words of {words!r}"
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_every_word_a_row_quotes_is_said_by_the_code(guide: Path) -> None:
+    said = " ".join(words for _, _, words in alarms())
+    code = {name: (ROOT / name).read_text("utf-8") for name in ELSEWHERE.values()}
+    for part, _, quoted in rows(guide):
+        for words in quoted:
+            assert words in said or any(words in text for text in code.values()), f"{guide.name}: {part}: {words}"
