@@ -30,7 +30,7 @@ def words_of(node: ast.expr) -> str:
 
 
 def alarms() -> list[tuple[str, set[str], str]]:
-    """Part, states and words of every ``PartHealth`` the code makes; of a text in a variable, what was assigned to it."""
+    """Part, states and words of every ``PartHealth`` the code makes; of a text in a variable, what it was set to."""
     found = []
     for path in (ROOT / "gateway" / "health.py", ROOT / "gateway" / "app.py"):
         for function in ast.walk(ast.parse(path.read_text("utf-8"))):
