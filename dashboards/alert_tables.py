@@ -15,6 +15,9 @@ from devices.vocabulary import Measurement
 
 SPAN = "90d"
 """Of one device, its few changes are read so far back."""
+HISTORY_DAYS = 30
+SINCE = f"time >= now() - {HISTORY_DAYS}d"
+"""Changes are listed so far back, whatever the page shows: a year of them is for the API, not for a table."""
 STANDING = "3h"
 """What fires now is told at least every hour."""
 RECENT = "30m"
@@ -129,10 +132,10 @@ def history(say: Say, domains: Sequence[Measurement], *conditions: str) -> Panel
         "table",
         say(f"Nhật ký: {domain_words(domains, say)}", f"What happened: {domain_words(domains, say)}"),
         say(
-            "Mọi thay đổi của báo động, mới nhất ở trên, nhiều nhất 500 dòng.",
-            "Every change of an alert, newest first, at most 500.",
+            f"Mọi thay đổi của báo động, mới nhất ở trên, nhiều nhất 500 dòng và {HISTORY_DAYS} ngày.",
+            f"Every change of an alert, newest first, at most 500 and {HISTORY_DAYS} days.",
         ),
-        (Query(f"{select(selected, Table.ALERT, *conditions)} ORDER BY time DESC LIMIT 500", table=True),),
+        (Query(f"{select(selected, Table.ALERT, *conditions, SINCE)} ORDER BY time DESC LIMIT 500", table=True),),
         scales.COUNT,
         scales.scale_of_names(scales.alert_states(say)),
         (link(say, "province", say("Về trang tỉnh", "The province")),),

@@ -15,6 +15,8 @@ SCHEMA = 41
 """Grafana 11.6 and later write it; 9.4 and later read it. Newer ones migrate it on load."""
 ZONE = "Asia/Ho_Chi_Minh"
 WIDTH = 24
+MARKS_DAYS = 30
+"""Critical alerts are marked on the charts so far back: a year of marks would hide the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,10 @@ def _alerts(conditions: tuple[str, ...], say: Say) -> Json:
     codes = [rule.code for rule in shipped().alerts.rules if rule.severity is Severity.CRITICAL]
     firing = " OR ".join(f'"{code}" = {AlertState.FIRING.number}' for code in codes)
     selected = ", ".join(('"device"', *(f'"{code}"' for code in codes)))
-    legacy = {"query": select(selected, Table.ALERT, *conditions, f"({firing})"), "textColumn": "device"}
+    legacy = {
+        "query": select(selected, Table.ALERT, *conditions, f"({firing})", f"time >= now() - {MARKS_DAYS}d"),
+        "textColumn": "device",
+    }
     source = {"type": "influxdb", "uid": Source.READINGS.value}
     return {
         "name": say("Báo động khẩn cấp", "Critical alerts"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dashboards import scales
 from dashboards.board import Board, Row, link
 from dashboards.panels import Column, Link, Panel
-from dashboards.queries import Query, last, select
+from dashboards.queries import READINGS_DAYS, Query, last, select
 from dashboards.scales import Scale
 from dashboards.stats import RECENT, ledger_holds
 from dashboards.texts import Say
@@ -120,8 +120,8 @@ def board(say: Say) -> Board:
                   say("Nhận = giữ + từ chối + lặp.", "Received = kept + refused + repeated."), province),
             Panel(
                 "bargauge", say("Bị từ chối, theo lý do", "Refused, by reason"),
-                say("Số tin bị từ chối trong thời gian đang xem; tin gốc vẫn được giữ.", "Refused in the time shown; the bytes are kept."),
-                (Query(select(refused, Table.GATEWAY), alias="$col"),),
+                say("Số tin bị từ chối trong thời gian đang xem, nhiều nhất 7 ngày; tin gốc vẫn được giữ.", "Refused in the time shown, at most 7 days; the bytes are kept."),
+                (Query(select(refused, Table.GATEWAY, f"time >= now() - {READINGS_DAYS}d"), alias="$col"),),
                 scales.COUNT, scales.fewer(1, 1000, say), province, silent, width=12, height=10, low=0.0,
                 options={"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}},
             ),

@@ -5,7 +5,17 @@ from dashboards.alert_tables import firing_by_rule
 from dashboards.board import HERE, Board, Row, commune_variable, link
 from dashboards.maps import map_options
 from dashboards.panels import BARS, Column, Link, Panel
-from dashboards.queries import COMMUNE, HOURS_DAYS, Query, Source, by_day, hours_and_days, last, select
+from dashboards.queries import (
+    COMMUNE,
+    READINGS_DAYS,
+    Query,
+    Source,
+    by_day,
+    circuits_then_commune,
+    hours_and_days,
+    last,
+    select,
+)
 from dashboards.stats import NEWEST_HOURS, POSITIONS
 from dashboards.texts import Say
 from devices.alert_names import NOBODY
@@ -169,8 +179,8 @@ def circuits_lit(say: Say) -> Panel:
         "state-timeline",
         say("Tuyến đèn sáng theo giờ", "Circuits lit, by the hour"),
         say(
-            "Tỷ lệ đèn sáng của từng tủ đèn trong mỗi giờ; ban ngày phải tối.",
-            "Share of lamps burning per cabinet and hour; by day it must be dark.",
+            "Tỷ lệ đèn sáng của từng tủ đèn trong mỗi giờ của 7 ngày qua; ban ngày phải tối.",
+            "Share of lamps burning per cabinet and hour of 7 days; by day it must be dark.",
         ),
         (
             Query(
@@ -178,7 +188,7 @@ def circuits_lit(say: Say) -> Panel:
                     f'mean("{field}")',
                     hour,
                     COMMUNE,
-                    f"time >= now() - {HOURS_DAYS}d",
+                    f"time >= now() - {READINGS_DAYS}d",
                     group='time($__interval), "group" fill(none)',
                 ),
                 Source.ROLLUPS,
@@ -206,6 +216,7 @@ def board(say: Say) -> Board:
     nothing = say("Chưa hết ngày đầu tiên", "No day is over yet")
     device = link(say, "device", say("Xem một thiết bị", "One device"), HERE)
     lit = field_name("lamp_on", Statistic.MEAN)
+    whole = say("cả xã", "commune")
     voltage_scale = (
         scales.Step(None, scales.RED, say("quá thấp", "too low")),
         scales.Step(detect.low_volts, scales.GREEN, say("bình thường", "fine")),
@@ -257,14 +268,12 @@ def board(say: Say) -> Board:
             Panel(
                 "timeseries",
                 say("Điện áp theo tuyến", "Voltage by circuit"),
-                say("Điện áp thấp nhất và cao nhất tại đèn trong mỗi giờ.", "Least and greatest voltage at the lamps."),
-                hours_and_days(
-                    f'min("{volts[0]}") AS "min", max("{volts[1]}") AS "max"',
-                    LIGHT,
-                    Scope.GROUP,
-                    "$col",
-                    COMMUNE,
-                    by="group",
+                say(
+                    "Điện áp thấp nhất và cao nhất tại đèn mỗi giờ: từng tuyến trong 7 ngày, trước đó cả xã.",
+                    "Least and greatest voltage at the lamps: by circuit for 7 days, before that of the commune.",
+                ),
+                circuits_then_commune(
+                    f'min("{volts[0]}") AS "min", max("{volts[1]}") AS "max"', LIGHT, "$col", whole, COMMUNE
                 ),
                 "volt",
                 voltage_scale,
@@ -278,10 +287,10 @@ def board(say: Say) -> Board:
                 "timeseries",
                 say("Công suất trung bình một đèn", "Mean power of a lamp"),
                 say(
-                    "Công suất trung bình mỗi thiết bị của tuyến, kể cả khi giảm sáng.",
-                    "Mean power per device of a circuit, dimming included.",
+                    "Công suất trung bình mỗi thiết bị, kể cả khi giảm sáng: từng tuyến trong 7 ngày, trước đó cả xã.",
+                    "Mean power per device, dimming included: by circuit for 7 days, before that of the commune.",
                 ),
-                hours_and_days(f'mean("{power}")', LIGHT, Scope.GROUP, "", COMMUNE, by="group"),
+                circuits_then_commune(f'mean("{power}")', LIGHT, "", whole, COMMUNE),
                 "watt",
                 scales.plain(say),
                 (device,),

@@ -105,6 +105,30 @@ def hours_and_days(
     )  # fmt: skip
 
 
+def circuits_then_commune(
+    what: str, measurement: str, title: str, whole: str, *conditions: str
+) -> tuple[Query, Query, Query]:
+    """Roll-ups of every circuit for as long as readings are shown, before that of the commune: 125 lines of a year
+    say nothing to anybody, and cost seconds.
+
+    Args:
+        what: the selection.
+        measurement: whose roll-ups.
+        title: name of the series before the circuit's.
+        whole: what the commune's series is called.
+        conditions: on tags.
+    """
+    newer = f"now() - {READINGS_DAYS}d"
+    circuits = select(
+        what, f"{measurement}_{Scope.GROUP}_{Width.HOUR}", *conditions, f"time >= {newer}",
+        group='time($__interval), "group" fill(none)',
+    )  # fmt: skip
+    hours, days = hours_and_days(
+        what, measurement, Scope.COMMUNE, f"{title} {whole}".strip(), *conditions, f"time < {newer}"
+    )
+    return Query(circuits, Source.ROLLUPS, alias=f"{title} $tag_group".strip()), hours, days
+
+
 def by_day(what: str, measurement: str, *conditions: str, by: str = "", alias: str = "") -> Query:
     """One value a Vietnamese calendar day, from a measurement of days."""
     tag = f', "{by}"' if by else ""
