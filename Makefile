@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 UV := $(shell command -v uv)
 
-.PHONY: help demo test soak try-install check format lock bench faults fuzz clean
+.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,11 +26,7 @@ fuzz: .setup-fuzz ## each codec under a coverage-guided fuzzer, or one: make fuz
 bench: .setup-dev ## measure every figure of docs/performance.md, 25 minutes; ONLY="e2e_ratio p50_ms", QUICK=1, RESUME=1
 	@$(BIN)/python -m tests.bench $(ONLY) $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
-soak: .setup-dev ## a week of a commune at 100 times its speed, with restarts, outages and a full disk: 1 h 41 min, as root; SOAK="--days 1"
-	@$(BIN)/python -m tests.soak $(SOAK)
-
-try-install: ## the whole life of an installation on a clean Debian 12 in a folder: 15 min, as root, with debootstrap
-	@deploy/try-install.sh
+.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate clean
 
 check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
 	$(BIN)/ruff format --check .
