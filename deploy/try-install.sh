@@ -136,9 +136,9 @@ refuses() {
 
 # What an installation consists of: kind, mode, owner and content of every file, without what running services write.
 listing() {
-    inside bash -c 'find /etc /opt/village /usr/local /var/lib/village /var/lib/mosquitto /var/backups/village -xdev \
-        ! -path "/var/lib/village/*" ! -name mosquitto.db ! -path "*/__pycache__*" ! -path /etc/mtab \
-        -printf "%p %y %m %u:%g %l " \( -type f -exec sha256sum {} \; -o -printf "\n" \)' | sort
+    inside bash -c 'cd / && found() { find etc opt/village usr/local var/lib/village var/lib/mosquitto var/backups/village -xdev \
+        ! -path "var/lib/village/*" ! -name mosquitto.db ! -path "*/__pycache__*" ! -path etc/mtab "$@"; }
+        found -printf "%p %y %m %u:%g %l\n"; found -type f -print0 | xargs -0 sha256sum' | sort
 }
 main_pids() { inside systemctl show -p MainPID --value mosquitto influxdb village-gateway | tr -s '\n' ' '; }
 ask() { inside python3 -c "import json,urllib.request as u; print(json.load(u.urlopen('http://127.0.0.1:8765$1'))$2)"; }
