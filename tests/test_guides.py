@@ -39,7 +39,8 @@ def alarms() -> list[tuple[str, set[str], str]]:
             texts: dict[str, str] = {}
             for node in ast.walk(function):
                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                    texts[node.targets[0].id] = words_of(node.value)
+                    name = node.targets[0].id
+                    texts[name] = f"{texts.get(name, '')} {words_of(node.value)}"
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "PartHealth":
                     part, state, detail = node.args
