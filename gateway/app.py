@@ -37,6 +37,7 @@ from gateway.northbound.delivery import Delivery
 from gateway.northbound.embedded import Embedded
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.northbound.retention import Pruner, Retention
+from gateway.notify import Notifier, Telling
 from gateway.self_report import SelfReport
 from gateway.settings import Settings, StorePlace, is_loopback
 from gateway.southbound.mqtt import MqttEdge
@@ -90,6 +91,7 @@ class App:
             error_replies=settings.gateway.error_replies,
             clock=OwnClock(trusted=settings.gateway.clock == "trust"),
         )
+        self.notifier = Notifier(settings.notify, data / "notify.db", self._commune_names())
         self.analytics = AnalyticsWorker(
             self.registry,
             next(iter(self.stores.values())),
@@ -102,6 +104,7 @@ class App:
             hears=self._hears,
             failing=self._failing,
             standards=self.standards,
+            tell=lambda changes, now: self.notifier.take(Telling(changes, now.registry, now.sensor)),
         )
         self.line.on_judged, self.line.on_again = self.analytics.take, self.analytics.judged_again
         self.intake = Intake(self.line)
@@ -133,6 +136,7 @@ class App:
             lambda: len(self.registry),
             lambda: self.analytics.failed,
             lambda: self.certificates,
+            self.notifier.errors,
         )
         parts = self._api_parts()
         self.analytics.on_turn = SelfReport(parts, self.records, self.line, self._write_lines).turn
@@ -174,8 +178,11 @@ class App:
             if health.state == "failing" or (health.state == "waiting" and health.part != "clock")
         ]
 
+    def _commune_names(self) -> dict[str, str]:
+        return {place.code: place.name for place in self.standards.communes.communes}
+
     def _api_parts(self) -> ApiParts:
-        names = {place.code: place.name for place in self.standards.communes.communes}
+        names = self._commune_names()
         return ApiParts(
             settings=self.settings.api,
             version=version(DISTRIBUTION),
@@ -209,6 +216,7 @@ class App:
         for delivery in self.deliveries:
             delivery.start()
         self.line.start()
+        self.notifier.start()
         self.analytics.start()
         self.pruner.start()
         self.certificates.start()
@@ -223,6 +231,7 @@ class App:
         self.analytics.finish(FINISH_SECONDS)
         self.line.stop()
         self.analytics.join()
+        self.notifier.stop()
         self.pruner.stop()
         self.certificates.stop()
         for delivery in self.deliveries:

@@ -1,7 +1,7 @@
 """How every part of the gateway is, in one line each: what `/health`, the board and `systemctl status` show."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.api.parts import PartHealth
 from gateway.certificate_watch import CertificateWatch
@@ -33,10 +33,11 @@ class Health:
         devices: Callable[[], int],
         analytics_failed: Callable[[], object],
         certificates: Callable[[], CertificateWatch],
+        untold: Mapping[str, str],
     ) -> None:
         self._settings, self._line, self._journal, self._records = settings, line, journal, records
         self._deliveries, self._devices, self._analytics_failed = deliveries, devices, analytics_failed
-        self._certificates = certificates
+        self._certificates, self._untold = certificates, untold
         self._lost_at = float(journal.note(_LOST_AT) or 0)
         self._stores = {place.name for place in settings.store}
 
@@ -56,6 +57,7 @@ class Health:
             parts.append(PartHealth("analytics", "failing", text))
         if self._certificates().has_any:
             parts.append(of_certificates(self._certificates()))
+        parts += [PartHealth(f"notify:{name}", "waiting", error) for name, error in dict(self._untold).items()]
         for delivery in self._deliveries:
             status = delivery.state
             parts.append(PartHealth(f"store:{status.store}", status.state.value, status.error or "stores what comes"))

@@ -1,13 +1,16 @@
 """Settings: one TOML file plus environment, checked completely before any connection is opened."""
 
 import ipaddress
+import logging
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from devices.alert_rules import Severity
 from devices.codecs import CODECS
 from devices.topics import ROOT, VENDOR_SOURCES, Source
 
@@ -300,6 +303,59 @@ class Api(_Part):
         return self
 
 
+GATEWAY_ITSELF = "gateway"
+"""Stands for a commune where alerts of the gateway itself are meant."""
+
+
+def quiet_apprise() -> ModuleType:
+    """The library that tells people, made to keep the addresses it is given, with their passwords, out of every log."""
+    # Seconds and 40 MB of imports, for nothing where nobody is to be told.
+    import apprise  # noqa: PLC0415
+
+    logger = logging.getLogger("apprise")
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return apprise  # type: ignore[no-any-return]
+
+
+class Notify(_Part):
+    """Somebody who is told of alerts: a person, a group chat, a mailbox. There may be several, or none."""
+
+    name: Annotated[Name, Field(examples=["leaders"])]
+    """Your own name for it, for logs and `village alerts test`."""
+    urls: Annotated[tuple[SecretStr, ...], Field(min_length=1, max_length=20, examples=[["ntfys://..."]])]
+    """Where to, as apprise writes addresses: `mailtos://`, `tgram://` (Telegram), `ntfys://`, `jsons://` and a hundred
+    others. They hold passwords: better in the environment than in this file, there separated by blanks."""
+    communes: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = ()
+    """Keys of the communes whose alerts are told; empty: all. `gateway` stands for alerts of the gateway itself."""
+    severities: tuple[Severity, ...] = (Severity.WARNING, Severity.CRITICAL)
+    """Of `info`, `warning`, `critical`."""
+    language: Literal["vi", "en"] = "vi"
+    """`vi` or `en`."""
+    most_per_hour: Annotated[int, Field(ge=1, le=1000)] = 20
+    """At most so many messages in any hour; the last one sums up what is left over."""
+
+    @field_validator("urls", "communes", "severities", mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        return value.replace(",", " ").split() if isinstance(value, str) and "://" not in value else _blanks(value)
+
+    @field_validator("urls")
+    @classmethod
+    def _known(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        apprise = quiet_apprise()
+        for number, url in enumerate(value, start=1):
+            if not apprise.Apprise().add(url.get_secret_value()):
+                raise ValueError(f"address {number} is none that apprise knows; see https://appriseit.com/services/")
+        return value
+
+
+def _blanks(value: object) -> object:
+    return value.split() if isinstance(value, str) else value
+
+
 class Settings(_Part):
     """Everything a person can set; ``settings_file.load_settings`` reads it from file and environment."""
 
@@ -309,11 +365,13 @@ class Settings(_Part):
     journal: Journal = Journal()
     store: Annotated[tuple[StorePlace, ...], Field(min_length=1, max_length=16)] = (StorePlace(),)
     api: Api = Api()
+    notify: Annotated[tuple[Notify, ...], Field(max_length=50)] = ()
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         for what, names in (
             ("store", [place.name for place in self.store]),
+            ("notify", [target.name for target in self.notify]),
             ("source", [ROOT, *self.gateway.sources, *(source.name for source in self.source)]),
         ):
             doubled = sorted({name for name in names if names.count(name) > 1})

@@ -21,7 +21,7 @@ MAX_BYTES = 1_000_000
 
 _NOT_OURS = re.compile(r"GATEWAY_(SERVICE_.*|PORT|PORT_\d.*)")
 """Kubernetes puts these into every container beside a service that is called "gateway"."""
-_REPEATED = ("source", "store")
+_REPEATED = ("source", "store", "notify")
 """Sections written with two brackets; in the environment they are counted from 0."""
 _PATHS = {
     "broker": ("ca_file", "cert_file", "key_file"),

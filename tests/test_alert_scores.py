@@ -15,7 +15,7 @@ def test_planted_faults_are_found_and_told_once() -> None:
     """A small run of what ``python -m tests.alert_scores`` does; the claim of ten seeds and months is made by that."""
     made = alert_scores.fleet(5, DAYS, communes=1)
     room, changes = alert_scores.run(made, DAYS, step=900.0)
-    scores = alert_scores.score(room, changes, list(alert_scores.planted(made, room, DAYS)))
+    scores = alert_scores.score(room, changes, alert_scores.truth(made, room, DAYS))
     faults = sum(one.faults for one in scores.values())
     told = sum(one.told for one in scores.values())
     assert faults > 10

@@ -300,10 +300,10 @@ NONE, FIRST, SECOND = [False, False], [True, False], [False, True]
 
 
 def test_a_silent_circuit_is_one_fault() -> None:
-    """All ten lamps of the first; nine would do, eight would not; back when half of them are."""
+    """All ten lamps of the first; eight would do, seven would not; back when half of them are."""
     district = District()
     assert district.run(at("2026-01-12T21:00"), everywhere)[0] == NONE
-    for count, expected_fault in [(8, NONE), (9, FIRST), (10, FIRST), (6, FIRST), (4, NONE)]:
+    for count, expected_fault in [(7, NONE), (8, FIRST), (10, FIRST), (6, FIRST), (4, NONE)]:
         district.silent[:] = False
         district.silent[:count] = True
         assert district.run(district.street.now + EVERY, everywhere)[0] == expected_fault, count

@@ -273,7 +273,7 @@ def test_the_example_file_gives_every_default(file: Path) -> None:
     assert load(file, text) == load(file, "")
     uncommented = "\n".join(
         line.removeprefix("# ") if " = " in line and line.startswith("# ") and line[2].islower() else line
-        for line in text.replace("# [[source]]", "[[source]]").splitlines()
+        for line in text.replace("# [[source]]", "[[source]]").replace("# [[notify]]", "[[notify]]").splitlines()
         if " = " in line or "[" in line[:4]
     )
     keys = tomllib.loads(uncommented)

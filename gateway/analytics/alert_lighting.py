@@ -61,7 +61,7 @@ class StreetWatch:
 
     def take(self, columns: Columns) -> None:
         """Judge the reports of lamps and cabinets among some readings."""
-        chosen = self._lights[columns.device] & _USED[columns.property] & (columns.quality < Quality.FAIL)
+        chosen = self._lights[columns.device] & _USED[columns.property] & (columns.quality < Quality.SUSPECT)
         if not chosen.any():
             return
         columns = columns.only(chosen)
@@ -120,7 +120,7 @@ class StreetWatch:
         # A cabinet is dimmed with its lamps: what they report is better than any schedule.
         level = np.array([self._mean_level(int(number)) for number in slot])
         reports = Reports(slot, at[chosen], power[chosen], level, volts[chosen])
-        newer = reports.at > self.cabinets.last_at[slot]
+        newer = (reports.at > self.cabinets.last_at[slot]) & self.cabinets.is_credible(reports)
         should, scheduled = expected(self.fleet.plans, self.fleet.cabinet_plan[slot], reports.at, self._tolerance)
         self.cabinets.step(reports, should, scheduled)
         steady = newer & (should != EITHER) & ~(np.isnan(scheduled) & np.isnan(level))

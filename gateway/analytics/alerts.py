@@ -21,6 +21,8 @@ from gateway.line.snapshot import Bytes
 
 JUDGE_EVERY = 10_000_000_000
 """Silence and circuits are looked at so often [ns]: they are measured in minutes. Chosen."""
+INDEX_HYSTERESIS = 15
+"""An index has to fall so far below a level before its alert is over: it wavers from hour to hour. Chosen."""
 GRACE_INTERVALS, GRACE_LEAST = 3, 15 * MINUTE
 """How long an alert must outlive its cause before it is told by itself. Chosen."""
 
@@ -66,7 +68,7 @@ class Alerts:
             limit = self._levels[rule.level or ""]
             if value is not None and value >= limit:
                 self.book.beyond(Key(number, "device", device), at, float(value), float(limit))
-            elif value is not None:
+            elif value is not None and value <= limit - INDEX_HYSTERESIS:
                 self.book.within(Key(number, "device", device), at)
 
     def take_limits(self, device: int, verdicts: Iterable[AirVerdict], at: int) -> None:

@@ -67,7 +67,13 @@ class Circuits:
         off_band, tells = bank.since[Fault.VOLTAGE] > 0, heard & ~np.isnan(bank.volts)
         self.faults = CircuitFaults(
             self._share(self.faults.out, missing, proven, due, share, absent),
-            self._share(self.faults.day_burner, by_day, self._has(bank, Fault.DAY_BURNER), heard, share),
+            self._share(
+                self.faults.day_burner,
+                by_day,
+                self._has(bank, Fault.DAY_BURNER),
+                heard & ~self._has(bank, Fault.OUT),
+                share,
+            ),
             self._share(self.faults.voltage, off_band, self._has(bank, Fault.VOLTAGE), tells, share),
         )
         return self.faults

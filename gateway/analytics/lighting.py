@@ -14,6 +14,8 @@ SAME_LEVEL = 5.0
 """Levels [%] that differ by less are compared with each other. Chosen."""
 RELEARN_SHARE, RELEARN_READINGS = 1.15, 6
 """A lamp that draws so much more than its own power, so many reports in a row, is another lamp. Chosen."""
+INCREDIBLE, LEAST_INCREDIBLE = 8.0, 500.0
+"""Times its own learnt power, and at least so many watts. Chosen: no lamp is replaced by one eight times as strong."""
 LONG_GAP = 4
 """Over more than so many of its own intervals nothing is assumed about what a lamp did in between. Chosen."""
 
@@ -117,7 +119,7 @@ class LampBank:
             should: ``DARK``, ``LIT`` or ``EITHER`` of each report, by ``sun.expected``.
             scheduled: level [%] the schedule asks for, NaN where it does not matter.
         """
-        fresh = reports.at > self.last_at[reports.slot]
+        fresh = (reports.at > self.last_at[reports.slot]) & self.is_credible(reports)
         if not fresh.all():
             reports = reports.only(fresh)
             should, scheduled = should[fresh], scheduled[fresh]
@@ -139,6 +141,13 @@ class LampBank:
         self.faults[slot] = after
         changed = before != after
         return Changes(slot[changed], before[changed], after[changed])
+
+    def is_credible(self, reports: Reports) -> Bools:
+        """Nothing draws so many times what it always drew: the report is in another unit, or the meter is broken."""
+        nominal = self.nominal[reports.slot]
+        known = self.learned[reports.slot] >= self.detect.learning_reports
+        credible: Bools = ~known | (reports.power <= np.maximum(INCREDIBLE * nominal, LEAST_INCREDIBLE))
+        return credible
 
     def _is_burning(self, slot: Slots, power: Floats, lit: Bools) -> Bools:
         nominal = self.nominal[slot]

@@ -72,6 +72,7 @@ class Standing(NamedTuple):
     """Since when each device has power [ns UTC]; in the future where its feeder should be cut now."""
 
 
+Tell = Callable[[Sequence[AlertChange], Standing], None]
 WriteLines = Callable[[Sequence[str]], None]
 """Commit finished lines through the line's thread; returns when they are on disk."""
 
@@ -94,6 +95,7 @@ class AnalyticsWorker:
         hears: Callable[[], bool] = lambda: True,
         failing: Callable[[], Collection[str]] = tuple,
         standards: Standards | None = None,
+        tell: Tell = lambda _changes, _standing: None,
     ) -> None:
         """Resume from the snapshot at ``path``, if there is one.
 
@@ -109,8 +111,9 @@ class AnalyticsWorker:
             hears: whether devices can be heard at all at this moment. While they cannot, none of them is silent.
             failing: parts of the gateway itself that fail.
             standards: tables to judge by; the shipped ones if None.
+            tell: writes down what people have to be told of some changes.
         """
-        self._hears, self._failing, self._standards = hears, failing, standards
+        self._hears, self._failing, self._standards, self._tell = hears, failing, standards, tell
         self._store, self._write, self._oldest_waiting, self._now = store, write, oldest_waiting, now
         self._saver = Saver(path)
         self._queue: SimpleQueue[Sequence[Judged] | Mark | Registry] = SimpleQueue()
@@ -227,6 +230,8 @@ class AnalyticsWorker:
         changes = self._room.tick(now)
         self._room.tell_states(self._state(), now)
         self.standing = self._stand(self.standing, now, changed=bool(asked or changes))
+        if changes:
+            self._tell(changes, self.standing)
         self._write_out(now)
         if self.on_turn is not None:
             self.on_turn(now)
