@@ -225,6 +225,9 @@ def score(room: Analytics, changes: Sequence[AlertChange], faults: Sequence[Plan
     scores, right_ones = {}, set()
     others = {fault.kind for fault in faults} - set(RULES) - set(QUIET)
     others |= {c.rule.code for c in fired if c.notify} - set(RULES.values())
+    others -= {kind for kind in others if not any(one.visible for one in faults if one.kind == kind)} - {
+        c.rule.code for c in fired if c.notify
+    }
     for kind, rule in (RULES | {code: code for code in sorted(others)}).items():
         own = [fault for fault in faults if fault.kind == kind]
         mine = [change for change in fired if change.rule.code == rule]

@@ -85,14 +85,17 @@ def planted(made: Fleet, room: Analytics, begin: float, end: float) -> Iterator[
     for cohort in made.cohorts:
         keys = AppliedFaults(cohort, made.scenario.fault, made.seed)._keys
         for fault in made.scenario.fault:
-            if fault.always or not fault.concerns(cohort.kind):
+            if not fault.concerns(cohort.kind) or (fault.always and fault.kind not in QUIET):
                 continue
             for number in np.flatnonzero(fault.meets(cohort.names, keys)).tolist():
-                for spell in fault.spells(keys[number : number + 1], begin, end):
+                # What may happen at any time has to be quiet on each of its days.
+                days = [Spell(day, day + 86400.0, 0.0) for day in np.arange(begin, end, 86400.0).tolist()]
+                for spell in days if fault.always else fault.spells(keys[number : number + 1], begin, end):
                     start, stop = max(spell.start, begin), min(spell.stop, end)
                     for kind, first, last in _kinds(fault, spell, cohort, start, stop):
                         learnt = first >= begin + (3600 if kind == "silent" else LEARNING_DAYS * 86400)
                         visible = learnt and _is_visible(kind, room, cohort.names[number], first, last)
+                        visible &= kind != "battery" or last < end  # where it is empty at last, it was low before
                         yield Planted(kind, cohort.names[number], int(first * NS), int(last * NS), visible)
 
 

@@ -55,6 +55,8 @@ class BoardServer:
         self.moment = moment
         self.token = token
         self.communes = [("10642", "Xã Thái Tân", *_CENTRE)]
+        self.alerts: list[dict[str, Any]] = []
+        self.acknowledged: list[dict[str, Any]] = []
         self.status = "ok"
         self.refuses_streams = False
         self._streams: list[queue.Queue[str | None]] = []
@@ -93,6 +95,10 @@ class BoardServer:
         """The gateway's own state changes and goes out."""
         self.status = status
         self._send("health", self.health_event())
+
+    def say_alerts(self) -> None:
+        """What fires goes out."""
+        self._send("alerts", {"total": len(self.alerts), "items": self.alerts})
 
     def drop_streams(self) -> None:
         """Every live stream breaks off."""
@@ -239,6 +245,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(HTTPStatus.NOT_FOUND, {"error": {"code": "not_found", "message": "no such thing"}})
         return self._json(HTTPStatus.OK, body)
 
+    def do_POST(self) -> None:
+        """Somebody takes care of an alert."""
+        board = self.server_of_board
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if board.token is not None and self._token({}) != board.token:
+            return self._json(HTTPStatus.UNAUTHORIZED, {"error": {"code": "unauthorized", "message": "send the token"}})
+        board.acknowledged.append(said)
+        for alert in board.alerts:
+            if alert["id"] == said["id"]:
+                alert |= {"state": "acknowledged", "acknowledged_by": said["by"]}
+        self._json(HTTPStatus.OK, {"done": True})
+        return board.say_alerts()
+
     def _token(self, query: dict[str, str]) -> str | None:
         return query.get("token") or self.headers.get("Authorization", "").removeprefix("Bearer ")
 
@@ -277,6 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         snapshot = {"now": rfc3339(board.moment), "devices": devices}
         text: str | None = _event("snapshot", snapshot) + _event("health", board.health_event())
+        text += _event("alerts", {"total": len(board.alerts), "items": board.alerts})
         while text is not None:
             try:
                 self.wfile.write(text.encode())

@@ -210,8 +210,9 @@ class StreetWatch:
     def _of_cabinets(self, fault: Fault) -> Bools:
         found = np.zeros(self.fleet.groups, np.bool_)
         having = ((self.cabinets.faults & np.uint8(fault)) > 0) & (self.fleet.cabinet_group >= 0)
-        if fault is Fault.DEGRADED:
-            having &= ~self._has_lamps  # lamps that speak for themselves say it better, and thieves do not disturb them
+        if fault in (Fault.DEGRADED, Fault.DAY_BURNER):
+            # Lamps that speak for themselves say it better: neither a thief nor one lamp of a short circuit disturbs.
+            having &= ~self._has_lamps
         found[self.fleet.cabinet_group[having]] = True
         return found
 

@@ -14,8 +14,8 @@ SAME_LEVEL = 5.0
 """Levels [%] that differ by less are compared with each other. Chosen."""
 RELEARN_SHARE, RELEARN_READINGS = 1.15, 6
 """A lamp that draws so much more than its own power, so many reports in a row, is another lamp. Chosen."""
-INCREDIBLE, LEAST_INCREDIBLE = 8.0, 500.0
-"""Times its own learnt power, and at least so many watts. Chosen: no lamp is replaced by one eight times as strong."""
+INCREDIBLE, LEAST_INCREDIBLE = 5.0, 500.0
+"""Times its own learnt power, and at least so many watts. Chosen: no lamp is replaced by one five times as strong."""
 LONG_GAP = 4
 """Over more than so many of its own intervals nothing is assumed about what a lamp did in between. Chosen."""
 

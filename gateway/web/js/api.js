@@ -28,12 +28,12 @@ function address(path, query) {
   return url;
 }
 
-async function ask(url) {
+async function ask(url, how = {}) {
   const known = token();
   // Typed with a Vietnamese keyboard, perhaps: no header can carry it, so no server can accept it.
   if (known !== null && !SENDABLE.test(known)) return new Response(null, { status: 401 });
   try {
-    return await fetch(url, known ? { headers: { Authorization: `Bearer ${known}` } } : {});
+    return await fetch(url, { ...how, headers: { ...how.headers, ...(known ? { Authorization: `Bearer ${known}` } : {}) } });
   } catch {
     throw new ApiError(0, "no answer");
   }
@@ -51,6 +51,13 @@ export async function get(path, query = {}) {
   // /health answers 503 with the very body that says what is wrong.
   if (body === null || (!answer.ok && body.error)) throw new ApiError(answer.status, body?.error?.message ?? answer.statusText);
   return body;
+}
+
+/** Ask for something to be done. */
+export async function post(path, body) {
+  const how = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await ask(address(path, {}), how);
+  if (!answer.ok) throw new ApiError(answer.status, answer.statusText);
 }
 
 /** Every item of a list that comes in pages. */

@@ -1,5 +1,6 @@
 /** The board: asks once what there is, then follows the live stream and draws at most once a second. */
 
+import { Alerts } from "./alerts.js";
 import { get, getAll, whenTokenIsNeeded } from "./api.js";
 import { drawCards } from "./cards.js";
 import { concernsOf } from "./concerns.js";
@@ -40,6 +41,10 @@ class Board {
     this.trend = new Trend();
     this.detail = new Detail((device, property) => this.plot(device, property));
     this.list = new DeviceList(open);
+    this.alerts = new Alerts((name) => {
+      const device = this.fleet.devices.get(name);
+      if (device !== undefined) open(device);
+    });
     this.todo = new Todo(new SinceWhen(() => this.soon()), open, (devices) => this.map.point(devices));
     byId("commune").addEventListener("change", (event) => this.enter(event.target.value));
     for (const button of document.querySelectorAll("[data-language]")) {
@@ -86,6 +91,7 @@ class Board {
   async enter(key) {
     const commune = this.communes.find((each) => each.commune === key);
     this.stream?.close();
+    this.alerts.take({ items: [], total: 0 });
     localStorage.setItem(REMEMBERED, key);
     byId("commune").value = key;
     setText(byId("commune-name"), commune.name || commune.commune);
@@ -98,6 +104,10 @@ class Board {
       snapshot: (event) => this.take(event),
       change: (event) => this.take(event),
       health: (event) => this.system.health(event),
+      alerts: (event) => {
+        this.alerts.take(event);
+        this.soon();
+      },
       link: (state) => this.system.link(state, this.fleet.now()),
     });
   }
@@ -129,19 +139,21 @@ class Board {
   draw() {
     const { fleet } = this;
     fleet.judge();
-    const concerns = concernsOf(fleet);
+    const concerns = concernsOf(fleet).filter((one) => !this.alerts.says(one));
     if (this.fresh) {
       this.fresh = false;
       this.map.show(fleet);
       this.trend.show(fleet);
     } else this.trend.take();
+    this.alerts.draw(fleet);
     this.todo.draw(fleet, concerns);
     drawCards(fleet, concerns, (domain) => this.list.reveal(domain));
     this.map.draw();
     this.list.draw(fleet);
     this.detail.draw(fleet);
     // A tab in the background still says how much waits.
-    document.title = `${concerns.length > 0 ? `(${concerns.length}) ` : ""}${fleet.commune.name || fleet.commune.commune} · ${t("title")}`;
+    const open = concerns.length + this.alerts.total;
+    document.title = `${open > 0 ? `(${open}) ` : ""}${fleet.commune.name || fleet.commune.commune} · ${t("title")}`;
     document.body.dataset.ready = "true";
   }
 

@@ -8,7 +8,7 @@ const LONGEST_RETRY = 30_000;
 const SILENCE = 20_000;
 
 export class LiveStream {
-  /** `on` has snapshot(data), change(data), health(data) and link("live" | "lost"). */
+  /** `on` has snapshot(data), change(data), health(data), alerts(data) and link("live" | "lost"). */
   constructor(commune, on) {
     this.commune = commune;
     this.on = on;
@@ -31,7 +31,7 @@ export class LiveStream {
       this.on.link("live");
       this.on.snapshot(JSON.parse(event.data));
     });
-    for (const kind of ["change", "health"]) {
+    for (const kind of ["change", "health", "alerts"]) {
       this.source.addEventListener(kind, (event) => {
         this.heard();
         this.on[kind](JSON.parse(event.data));
