@@ -144,8 +144,9 @@ class Heard:
         doubted = np.flatnonzero(np.isin(columns.device, list(self._doubted)))
         for row in doubted[np.argsort(columns.received[doubted], kind="stable")].tolist():
             slot = slots[names[int(columns.property[row])]]
-            series = first[int(columns.device[row])] + slot.position
-            columns.quality[row] = judge(slot, float(columns.value[row]), int(columns.at[row]), self._state, series)
+            device = int(columns.device[row])
+            places = first[device] + slot.position, self._state.watch[device] + slot.watched
+            columns.quality[row] = judge(slot, float(columns.value[row]), int(columns.at[row]), self._state, *places)
         return columns
 
 

@@ -295,8 +295,8 @@ class _Handler(BaseHTTPRequestHandler):
             name: board.live(device) for name, device in board.devices.items() if commune in (None, device.commune)
         }
         snapshot = {"now": rfc3339(board.moment), "devices": devices}
-        text: str | None = _event("snapshot", snapshot) + _event("health", board.health_event())
-        text += _event("alerts", {"total": len(board.alerts), "items": board.alerts})
+        alerts = _event("alerts", {"total": len(board.alerts), "items": board.alerts})
+        text: str | None = _event("snapshot", snapshot) + _event("health", board.health_event()) + alerts
         while text is not None:
             try:
                 self.wfile.write(text.encode())

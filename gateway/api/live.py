@@ -174,8 +174,9 @@ class LiveFeed:
     ) -> list[tuple[Listener, bytes]]:
         """What fires, for those who have just come, and for everybody when it has changed."""
         standing = self._parts.alerts()
-        changed = due and standing.version != self._alerts
-        if changed:
+        first = self._alerts < 0
+        changed = due and not first and standing.version != self._alerts
+        if changed or first:
             self._alerts = standing.version
         wanted = listeners if changed else fresh
         texts = {
