@@ -118,13 +118,7 @@ class App:
             )
             for place in settings.store
         ]
-        self.pruner = Pruner(
-            [
-                (store, _retention(place))
-                for place in settings.store
-                if isinstance(store := self.stores[place.name], Embedded)
-            ]
-        )
+        self.pruner = Pruner(self._pruned())
         self.records = Records(self.journal.path, self.journal.totals, self.journal.ledger.unfolded)
         self.records.on_damage = self.journal.rows.met_damage
         self.health = Health(
@@ -177,6 +171,10 @@ class App:
             for health in self.health()
             if health.state == "failing" or (health.state == "waiting" and health.part != "clock")
         ]
+
+    def _pruned(self) -> list[tuple[Embedded, Retention]]:
+        named = ((self.stores[place.name], _retention(place)) for place in self.settings.store)
+        return [(store, retention) for store, retention in named if isinstance(store, Embedded)]
 
     def _commune_names(self) -> dict[str, str]:
         return {place.code: place.name for place in self.standards.communes.communes}
