@@ -66,7 +66,7 @@ def test_what_mosquitto_drops_by_default_is_noticed_alarmed_and_in_the_ledger(
 def test_kill_9_of_mosquitto_as_shipped(
     tmp_path: Path, broker: Server, influx: Server, gateway_is_there: bool, measured: Measured
 ) -> None:
-    """What it had acknowledged and not saved is gone: next to nothing with the gateway there, else since the last save."""
+    """What it had acknowledged and not saved is gone: little with the gateway there, else all since the last save."""
     with Field(broker.port) as field, Lives(tmp_path, broker.port, influx_store(influx, DATABASE), fleet()) as gateway:
         scenario = Scenario(gateway, field, influx)
         gateway.start()
