@@ -13,6 +13,8 @@ from gateway.line.snapshot import Bytes
 
 Integers = NDArray[np.int64]
 PackedColumns = Mapping[str, NDArray[Any]]
+_STEP = 16_384
+"""Rows that are compared at once. Chosen."""
 
 
 class Match(NamedTuple):
@@ -69,7 +71,11 @@ def load(columns: PackedColumns, saved: Mapping[str, Bytes], here: Integers, the
     for name, column in columns.items():
         old = np.frombuffer(saved[name], column.dtype).reshape(-1, *column.shape[1:])
         if same and len(old) == len(column) == len(here):
-            column[:] = old
+            for first in range(0, len(column), _STEP):
+                now, then = column[first : first + _STEP], old[first : first + _STEP]
+                # Zeros that are not written take no memory.
+                if not np.array_equal(now, then):
+                    now[:] = then
         else:
             column[here] = old[there]
 

@@ -142,9 +142,13 @@ class Journal:
     def senders(self, names: Sequence[str]) -> list[int]:
         """The numbers of these senders; new ones are entered with the next commit."""
         # Asked for when a fleet is taken over and for a new unknown sender: not worth keeping in memory.
-        query = "SELECT name, id FROM sender WHERE ?1 = '' OR name IN (SELECT value FROM json_each(?1))"
-        few = json.dumps(names) if len(names) <= FEW_SENDERS else ""
-        known = dict(self._database.execute(query, (few,)).fetchall()) | self._unwritten.senders
+        query = "SELECT name, id FROM sender"
+        if len(names) > FEW_SENDERS:
+            known = dict(self._database.execute(query))
+        else:
+            some = f"{query} WHERE name IN (SELECT value FROM json_each(?))"
+            known = dict(self._database.execute(some, (json.dumps(names),)))
+        known |= self._unwritten.senders
         for name in names:
             if name not in known:
                 self._newest_sender += 1
