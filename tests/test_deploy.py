@@ -196,7 +196,7 @@ def test_influxdb_takes_every_line_of_the_shipped_configuration(tmp_path: Path) 
     understood = _sections(done.stdout)
     for section, keys in _sections(config.read_text()).items():
         for key, value in keys.items():
-            expected = {'"256m"': "268435456", '"60s"': '"1m0s"'}.get(value, value)
+            expected = {'"256m"': "268435456", '"100m"': "104857600", '"60s"': '"1m0s"'}.get(value, value)
             assert understood[section].get(key) == expected, f"[{section}] {key}"
 
 

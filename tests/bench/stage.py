@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,10 +122,17 @@ class Influx:
         return json.loads(answer.data)["results"][0]
 
 
+def shipped_data() -> str:
+    """What ``deploy/influxdb.conf`` says of ``[data]`` beside what the tests' own configuration says."""
+    shipped = tomllib.loads((ROOT_FOLDER / "deploy" / "influxdb.conf").read_text("utf-8"))["data"]
+    own = {"dir", "wal-dir", "index-version", "query-log-enabled"}
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in shipped.items() if key not in own)
+
+
 @contextmanager
 def influx(province: Province | None = None, data_extra: str = "") -> Iterator[Influx]:
-    """A running InfluxDB; with a province, its series exist."""
-    with influxdb1(data_extra=data_extra) as server:
+    """A running InfluxDB as it is shipped; with a province, its series exist."""
+    with influxdb1(data_extra=f"{shipped_data()}\n{data_extra}") as server:
         store = Influx(server)
         store.create()
         if province is not None:
