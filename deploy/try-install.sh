@@ -116,7 +116,7 @@ trap clean_up EXIT
 
 passed() { PASSED=$((PASSED + 1)); say "ok  $*"; }
 # same WHAT EXPECTED FOUND
-same() { [ "$2" = "$3" ] || fail "$1: expected '$2', found '$3'"; passed "$1${2:+: ${2:0:100}}"; }
+same() { [ "$2" = "$3" ] || fail "$1: expected '$2', found '$3'"; local first=${2%%$'\n'*}; passed "$1${first:+: ${first:0:100}}"; }
 # holds WHAT TEXT WORDS
 holds() { case $2 in *"$3"*) passed "$1" ;; *) fail "$1: '$3' is not in: $2" ;; esac; }
 
