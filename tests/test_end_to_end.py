@@ -181,7 +181,7 @@ def test_sums_hold_after_good_bad_repeated_unknown_and_kill_9_in_the_middle(tmp_
                 gateway.kill()
                 gateway.start()
         expected = {"received": 360, "kept": 300, "refused": 30, "repeated": 30}
-        await_that("everything is counted", lambda: gateway.totals()["received"] >= 360)
+        await_that("everything is counted", lambda: gateway.totals()["received"] - gateway.totals()["repeated"] >= 330)
         totals = gateway.totals()
         # The broker may have redelivered what was committed and not yet acknowledged when the gateway died.
         redelivered = totals["received"] - expected["received"]
