@@ -35,6 +35,9 @@ def judge(slot: Slot, value: float, at: int, state: State, series: int, row: int
     before = state.time[series]
     if at < before:
         return flag  # late: it is stored, but what came after it is already judged
+    if slot.watched < 0:  # nothing but its ranges is judged
+        state.value[series], state.time[series], state.quality[series] = value, at, flag
+        return flag
     last, last_flag = state.value[series], state.quality[series]
     if last_flag and flag == GOOD:
         if slot.rate and at > before and last_flag != FAIL:
