@@ -115,17 +115,17 @@ class Store:
 class Run:
     """Roll-ups, their store, and a clock."""
 
-    def __init__(self) -> None:
-        self.tables = FleetTables(registry())
+    def __init__(self, fleet: Registry | None = None) -> None:
+        self.tables = FleetTables(fleet or registry())
         self.store = Store(self.tables)
         self.closed: list[Closed] = []
         self.rollups = Rollups(self.tables, self.working, self.closed.append)
         self.now = START
 
-    @staticmethod
-    def working() -> tuple[Flags, Flags]:
+    def working(self) -> tuple[Flags, Flags]:
         """Which devices are lamps, and which of them burn."""
-        return np.array([True, True, True, False, True]), np.array([True, False, True, False, True])
+        count = self.tables.count
+        return np.resize([True, True, True, False, True], count), np.resize([True, False, True, False, True], count)
 
     def restart(self) -> None:
         """A new object goes on from a snapshot."""

@@ -1,4 +1,6 @@
-"""The lamps and cabinets of a fleet: who they are, which schedule they follow, on which circuit they hang."""
+"""The lamps and cabinets of a fleet: which schedule they follow, on which circuit they hang, who meters it."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from gateway.analytics.local_time import VIETNAM
 from gateway.analytics.sun import Plan
 
 Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 PHASES = ("l1", "l2", "l3")
 CABINET_ONLY = {f"power_{phase}" for phase in PHASES} | {"leakage_current", "door_open"}
@@ -25,17 +28,45 @@ def is_lighting(profile: Profile) -> bool:
     return profile.domain is Measurement.STREETLIGHT and bool(names & {"power", *(f"power_{p}" for p in PHASES)})
 
 
+def circuit_meters(tables: FleetTables) -> Bools:
+    """Which devices of street lighting measure a circuit, and not a lamp."""
+    profiles = tables.registry.profiles
+    measures = [bool(CABINET_ONLY & {entry.name for entry in profile.properties}) for profile in profiles]
+    lights = np.array([profile.domain is Measurement.STREETLIGHT for profile in profiles] or [False])
+    metering = np.array(measures or [False])[tables.profile] | _named_as_group(tables)
+    found: Bools = metering & lights[tables.profile]
+    return found
+
+
+def metered_once(tables: FleetTables, names: Sequence[str]) -> Bools:
+    """Whose values are added up so that each watt is counted once; see ``devices.rollup_names``.
+
+    Args:
+        tables: the fleet.
+        names: properties that add up.
+
+    Returns:
+        For each device (row) and property (column); a lamp is not where a meter of its circuit measures the property.
+    """
+    has = [[any(entry.name == name for entry in p.properties) for name in names] for p in tables.registry.profiles]
+    measures = np.array(has or [[False] * len(names)])[tables.profile]
+    meter, groups = circuit_meters(tables), tables.registry.groups
+    covered = np.zeros((max(1, len(groups.texts)), len(names)), np.bool_)
+    np.logical_or.at(covered, tables.group[meter], measures[meter])
+    if "" in groups.number:
+        covered[groups.number[""]] = False  # no circuit
+    found: Bools = meter[:, np.newaxis] | ~covered[tables.group]
+    return found
+
+
 class FleetLighting:
     """Lamps and cabinets, numbered; circuits are the groups of the registry."""
 
     def __init__(self, tables: FleetTables, lighting: Lighting) -> None:
         registry = tables.registry
         lights = np.array([is_lighting(profile) for profile in registry.profiles] or [False])
-        metering = np.array(
-            [bool(CABINET_ONLY & {e.name for e in profile.properties}) for profile in registry.profiles] or [False]
-        )
         device = np.flatnonzero(lights[tables.profile]) if tables.count else np.empty(0, np.int64)
-        cabinet = metering[tables.profile[device]] | _named_as_group(tables)[device]
+        cabinet = circuit_meters(tables)[device]
         self.lamps = device[~cabinet]
         """Device index of each lamp."""
         self.cabinets = device[cabinet]
@@ -94,7 +125,7 @@ class FleetLighting:
         return plans
 
 
-def _named_as_group(tables: FleetTables) -> NDArray[np.bool_]:
+def _named_as_group(tables: FleetTables) -> Bools:
     """Which devices have the name of their own group."""
     registry = tables.registry
     found = np.zeros(tables.count, np.bool_)

@@ -13,7 +13,7 @@ from devices.rollup_names import Width
 from devices.storage import LightingDay, Table, fields
 from gateway.analytics.columns import PROPERTY_NUMBER, FleetTables
 from gateway.analytics.energy import Baseline, Saving, lamps_baseline, saving
-from gateway.analytics.fleet_lighting import FleetLighting
+from gateway.analytics.fleet_lighting import FleetLighting, metered_once
 from gateway.analytics.packed import dump, from_parts, load, match, to_parts
 from gateway.analytics.rollup_lines import tag
 from gateway.analytics.rollup_parts import Closed
@@ -26,15 +26,12 @@ _ENERGY = PROPERTY_NUMBER["energy"]
 
 
 class LightingDays:
-    """Daily energy by commune; metered once: by the cabinet where a circuit has one, else by its lamps."""
+    """Daily energy by commune; counted once: by the cabinet where a circuit has one that counts, else by its lamps."""
 
     def __init__(self, tables: FleetTables, fleet: FleetLighting, lighting: Lighting, energy: Energy) -> None:
         self._tables, self._lighting, self._energy, self._fleet = tables, lighting, energy, fleet
-        metering = np.zeros(tables.count, np.bool_)
-        metering[fleet.cabinets] = True
-        covered = set(fleet.cabinet_group.tolist()) - {-1}
-        metering[fleet.lamps[[group not in covered for group in fleet.lamp_group.tolist()]]] = True
-        self._is_meter = metering
+        self._is_meter = (fleet.lamp_of >= 0) | (fleet.cabinet_of >= 0)
+        self._is_meter &= metered_once(tables, ("energy",))[:, 0]
         self._lamps = np.bincount(tables.commune[fleet.lamps], minlength=len(tables.registry.communes.texts))
         self._used: dict[int, NDArray[np.float64]] = {}
         """[kW.h] of each device, by day; NaN where nothing is known."""

@@ -127,19 +127,22 @@ def scope_lines(scopes: Scopes, rows: ScopeRows, width: Width, window: int, work
     scope, prop = scopes.scope_of(rows.code), scopes.property_of(rows.code)
     measurement, counter = MEASUREMENT_OF[prop], scopes.is_counter(prop)
     kind = prop * 2 + counter
-    mean = rows.total / np.maximum(rows.devices, 1)
+    mean = np.where(counter, rows.total, rows.total / np.maximum(rows.devices, 1))
     order = np.lexsort((prop, measurement, scope))
     columns = (
-        scope, measurement, kind, mean, rows.total, rows.low, rows.high, rows.readings, rows.worst, rows.devices
+        scope, measurement, kind, mean, rows.low, rows.high, rows.readings, rows.worst, rows.devices,
+        rows.adding, rows.added, rows.heard,
     )  # fmt: skip
     listed = zip(*(column[order].tolist() for column in columns), strict=True)
     found = []
     for (number, domain), members in groupby(listed, key=itemgetter(0, 1)):
         fields, worst, most = [], 0, 0
         for member in members:
-            known, counts = (member[3:] if not member[2] & 1 else member[4:]), member[9]
-            fields.append(_OF_SCOPE[member[2]] % known if counts else _NONE[member[2] >> 1] % member[8])
-            worst, most = max(worst, member[8]), max(most, counts)
+            code, worst_of, devices, adding, sum_of, heard = member[2], *member[7:]
+            fields.append(_OF_SCOPE[code] % member[3:9] if devices else _NONE[code >> 1] % worst_of)
+            if adding and not code & 1:
+                fields.append(_SUM[code >> 1] % sum_of)
+            worst, most = max(worst, worst_of), max(most, heard)
         fields.append(f"{QUALITY}={worst},{HEARD}={most},{EXPECTED}={int(scopes.expected[number, domain])}")
         if MEASUREMENTS[domain] is Measurement.STREETLIGHT and not math.isnan(working[number]):
             fields.append(f"{WORKING}={float(working[number]):.12g}")
@@ -160,10 +163,11 @@ _OF_DEVICE = [
     _template(entry.name, middle, *_ENDS) for entry in PROPERTIES for middle in (Statistic.MEAN, Statistic.INCREASE)
 ]
 _OF_SCOPE = [
-    _template(entry.name, *middle, *_ENDS, Statistic.DEVICES)
+    _template(entry.name, middle, *_ENDS, Statistic.DEVICES)
     for entry in PROPERTIES
-    for middle in ((Statistic.MEAN, Statistic.SUM), (Statistic.INCREASE,))
+    for middle in (Statistic.MEAN, Statistic.INCREASE)
 ]
+_SUM = [_template(entry.name, Statistic.SUM) for entry in PROPERTIES]
 _NONE = [
     f"{field_name(entry.name, Statistic.COUNT)}=0,{_template(entry.name, Statistic.QUALITY)}" for entry in PROPERTIES
 ]

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.rollup_names import Scope
+from devices.rollup_names import ADDS_UP, Scope
 from gateway.analytics.columns import MEASUREMENT_OF, MEASUREMENTS, PROPERTIES, PROPERTY_NUMBER, FleetTables, distinct
+from gateway.analytics.fleet_lighting import circuit_meters, metered_once
 from gateway.analytics.windows import Floats, Integers, Rows
 
 MERGE_AFTER = 16
@@ -17,14 +18,21 @@ class ScopeRows(NamedTuple):
     """Sums over the devices of groups, zones and communes; a code stands for one scope and one property."""
 
     code: Integers
-    devices: Integers
+    heard: Integers
     """Devices with a reading that could be used."""
+    devices: Integers
+    """Those of them that the next four speak of: not a circuit's meter beside its lamps."""
     readings: Integers
     total: Floats
     """Sum of the devices' means; of counters, of what they counted."""
     low: Floats
     high: Floats
     worst: NDArray[np.uint8]
+    """Of all."""
+    adding: Integers
+    """Devices that are added up, each watt once."""
+    added: Floats
+    """Sum of their means; of counters, of what they counted."""
 
 
 class Scopes:
@@ -58,6 +66,11 @@ class Scopes:
         """The commune, zone and group of each device; -1 where it is in none."""
         self._tables = tables
         self._counters = _counter_properties(tables)
+        self._is_meter = circuit_meters(tables)
+        self._adds = metered_once(tables, ADDS_UP)
+        self._adding_up = np.full(len(PROPERTIES), -1, np.int64)
+        """Which of the properties that add up each property is; -1 for the others."""
+        self._adding_up[[PROPERTY_NUMBER[name] for name in ADDS_UP]] = np.arange(len(ADDS_UP))
         self.expected = self._expected()
         """How many devices of each scope measure something of each measurement."""
 
@@ -90,21 +103,27 @@ class Scopes:
         used = rows.readings > 0
         mean = np.divide(rows.total, rows.readings, out=np.zeros(len(used)), where=used)
         total = np.where(self._counters[prop], rows.total, mean)
+        place = self._adding_up[prop]
+        adds = used & ((place < 0) | self._adds[device, place])
+        each = np.where(self._counters[prop], adds, used & ((place < 0) | ~self._is_meter[device]))
+        whole = ScopeRows(
+            prop,
+            used.astype(np.int64),
+            each.astype(np.int64),
+            np.where(each, rows.readings, 0),
+            np.where(each, total, 0.0),
+            np.where(each, rows.low, np.inf),
+            np.where(each, rows.high, -np.inf),
+            rows.worst,
+            adds.astype(np.int64),
+            np.where(adds, total, 0.0),
+        )
         parts = []
         for level in self.of:
             scope = level[device]
             inside = scope >= 0
-            parts.append(
-                ScopeRows(
-                    (scope * len(PROPERTIES) + prop)[inside],
-                    used[inside].astype(np.int64),
-                    rows.readings[inside],
-                    total[inside],
-                    rows.low[inside],
-                    rows.high[inside],
-                    rows.worst[inside],
-                )
-            )
+            part = ScopeRows(*(column[inside] for column in whole))
+            parts.append(part._replace(code=scope[inside] * len(PROPERTIES) + part.code))
         return added(parts)
 
     def share(self, flag: NDArray[np.bool_], among: NDArray[np.bool_]) -> Floats:
@@ -139,21 +158,19 @@ def added(parts: list[ScopeRows]) -> ScopeRows:
     """Several sums as one."""
     if not parts:
         whole, real = np.empty(0, np.int64), np.empty(0)
-        return ScopeRows(whole, whole, whole, real, real, real, np.empty(0, np.uint8))
+        return ScopeRows(whole, whole, whole, whole, real, real, real, np.empty(0, np.uint8), whole, real)
     joined = ScopeRows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     if not len(joined.code):
         return joined
     order = np.argsort(joined.code, kind="stable")
     code = joined.code[order]
     first = np.flatnonzero(np.r_[True, code[1:] != code[:-1]])
-    return ScopeRows(
-        code[first],
-        np.add.reduceat(joined.devices[order], first),
-        np.add.reduceat(joined.readings[order], first),
-        np.add.reduceat(joined.total[order], first),
-        np.minimum.reduceat(joined.low[order], first),
-        np.maximum.reduceat(joined.high[order], first),
-        np.maximum.reduceat(joined.worst[order], first),
+    sums = ScopeRows(*(np.add.reduceat(column[order], first) for column in joined))
+    return sums._replace(
+        code=code[first],
+        low=np.minimum.reduceat(joined.low[order], first),
+        high=np.maximum.reduceat(joined.high[order], first),
+        worst=np.maximum.reduceat(joined.worst[order], first),
     )
 
 
