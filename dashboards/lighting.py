@@ -287,8 +287,8 @@ def board(say: Say) -> Board:
                 "timeseries",
                 say("Công suất trung bình một đèn", "Mean power of a lamp"),
                 say(
-                    "Công suất trung bình mỗi thiết bị, kể cả khi giảm sáng: từng tuyến trong 7 ngày, trước đó cả xã.",
-                    "Mean power per device, dimming included: by circuit for 7 days, before that of the commune.",
+                    "Công suất trung bình mỗi đèn, không tính tủ, kể cả khi giảm sáng: từng tuyến trong 7 ngày, trước đó cả xã.",
+                    "Mean power of a lamp, without cabinets, dimming included: by circuit for 7 days, before that of the commune.",
                 ),
                 circuits_then_commune(f'mean("{power}")', LIGHT, "", whole, COMMUNE),
                 "watt",

@@ -1,5 +1,7 @@
 """The province's operations center: all communes on a map, what fires, who is heard, worst air and water, energy."""
 
+from collections.abc import Mapping
+
 from dashboards import scales, stats
 from dashboards.alert_page import grafana_alerts
 from dashboards.alert_tables import counts, firing_stat, total_of
@@ -11,7 +13,7 @@ from dashboards.queries import Query, Source, by_day, hours_and_days, select
 from dashboards.texts import Say
 from devices.alert_names import GATEWAY
 from devices.alert_rules import Severity
-from devices.index_names import VN_AQI
+from devices.index_names import VN_AQI, VN_WQI
 from devices.rollup_names import EXPECTED, HEARD, WORKING, Scope, Width, measurement_name
 from devices.storage import Table
 from devices.vocabulary import Measurement
@@ -104,13 +106,18 @@ def commune_table(say: Say) -> Panel:
     )
 
 
-def by_commune(say: Say, what: str, title: str, description: str, scale: scales.Scale, page: str) -> Panel:
-    """One index of each commune as bars."""
+def by_commune(
+    say: Say, what: Mapping[str, str], title: str, description: str, scale: scales.Scale, page: str
+) -> Panel:
+    """An index of each commune as bars; ``what`` is selected, by what is added to the commune's name."""
     return Panel(
         "bargauge",
         title,
         description,
-        (Query(select(what, Table.INDEX, group='"commune"'), alias="$tag_commune"),),
+        tuple(
+            Query(select(one, Table.INDEX, group='"commune"'), alias=f"$tag_commune{more}")
+            for more, one in what.items()
+        ),
         scales.COUNT,
         scale,
         (link(say, page, say("Xem chi tiết", "Details")),),
@@ -118,7 +125,9 @@ def by_commune(say: Say, what: str, title: str, description: str, scale: scales.
         width=8,
         height=9,
         decimals=0,
-        columns=tuple(Column(code, name) for code, name in scales.commune_names().items()),
+        columns=tuple(
+            Column(code + more, name + more) for more in what for code, name in scales.commune_names().items()
+        ),
         data_link=Link(
             say("Mở trang", "Open the page"),
             f"/d/{say.uid(page)}?${{__url_time_range}}&var-commune=${{__field.labels.commune}}",
@@ -206,7 +215,7 @@ def board(say: Say) -> Board:
             Row(say("Môi trường và báo động", "Environment and alerts")),
             by_commune(
                 say,
-                f'max("{VN_AQI}")',
+                {"": f'max("{VN_AQI}")'},
                 say("Không khí xấu nhất theo xã", "Worst air by commune"),
                 say("VN_AQI giờ cao nhất trong bốn giờ qua.", "The greatest hourly VN_AQI of the last four hours."),
                 scales.air_scale(say),
@@ -214,11 +223,11 @@ def board(say: Say) -> Board:
             ),
             by_commune(
                 say,
-                f'min("{stats.WQI_PARTIAL}")',
+                {"": f'min("{stats.WQI_PARTIAL}")', " (VN_WQI)": f'min("{VN_WQI}")'},
                 say("Nước kém nhất theo xã", "Worst water by commune"),
                 say(
-                    "Điểm thấp nhất trong bốn giờ qua; chỉ số một phần.",
-                    "The least partial index of the last four hours.",
+                    "Điểm thấp nhất trong bốn giờ qua: chỉ số một phần, hoặc VN_WQI nơi có kết quả phòng thí nghiệm còn hạn.",
+                    "The least of the last four hours: the partial index, or VN_WQI where laboratory results are valid.",
                 ),
                 scales.water_scale(say),
                 "water",

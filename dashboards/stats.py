@@ -98,19 +98,30 @@ def air_gauge(say: Say, *conditions: str) -> Panel:
 
 
 def water_gauge(say: Say, *conditions: str) -> Panel:
-    """The worst partial index of the water stations."""
-    text = select(f'last("{WQI_PARTIAL}") AS "x"', Table.INDEX, *conditions, group='"commune", "device"')
+    """The worst index of the water stations: official where laboratory results complete it, and partial."""
+
+    def worst(field: str) -> Query:
+        text = select(f'last("{field}") AS "x"', Table.INDEX, *conditions, group='"commune", "device"')
+        return Query(f'SELECT min("x") AS "{field}" FROM ({text})', table=True)
+
     label = shipped().vn_wqi.label
     return Panel(
         "gauge",
         say("Chất lượng nước sông, kênh", "River and canal water"),
-        say(f"Điểm của trạm xấu nhất, 100 là tốt nhất: {label.vi}.", f"Of the worst station, 100 is best: {label.en}."),
-        (Query(f'SELECT min("x") AS "{WQI_PARTIAL}" FROM ({text})', table=True),),
+        say(
+            f"Điểm của trạm xấu nhất, 100 là tốt nhất: {label.vi}, trừ trạm có kết quả phòng thí nghiệm còn hạn (VN_WQI).",
+            f"Of the worst station, 100 is best: {label.en}, except where laboratory results are valid (VN_WQI).",
+        ),
+        (worst(WQI_PARTIAL), worst(VN_WQI)),
         scales.COUNT,
         scales.water_scale(say),
         (link(say, "water", say("Xem nước", "Water"), *([HERE] if conditions else [])),),
         say("Không có trạm nước nào báo về", "No water station reports"),
-        columns=(Column("Time", hidden=True),),
+        columns=(
+            Column("Time", hidden=True),
+            Column(WQI_PARTIAL, say(label.vi, label.en)),
+            Column(VN_WQI, "VN_WQI"),
+        ),
         low=0.0,
         high=100.0,
         decimals=0,

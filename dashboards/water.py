@@ -79,17 +79,21 @@ def board(say: Say) -> Board:
             Panel(
                 "timeseries",
                 say("Điểm chất lượng nước theo giờ", "Index of the water by the hour"),
-                say(f"100 là tốt nhất: {label.vi}.", f"100 is best: {label.en}."),
-                (
+                say(
+                    f"100 là tốt nhất: {label.vi}; đường có tên VN_WQI là chỉ số chính thức.",
+                    f"100 is best: {label.en}; lines named VN_WQI are the official index.",
+                ),
+                tuple(
                     Query(
                         select(
-                            f'mean("{stats.WQI_PARTIAL}")',
+                            f'mean("{field}")',
                             Table.INDEX,
                             *STATION,
                             group='time($__interval), "device" fill(none)',
                         ),
-                        alias="$tag_device",
-                    ),
+                        alias=alias,
+                    )
+                    for field, alias in ((stats.WQI_PARTIAL, "$tag_device"), (VN_WQI, "$tag_device VN_WQI"))
                 ),
                 scales.COUNT,
                 scales.water_scale(say),

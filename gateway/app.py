@@ -13,6 +13,8 @@ from devices.profile import shipped_profiles
 from devices.registry import Registry
 from devices.standards import load, shipped
 from devices.topics import COMMAND_ACK, ROOT, STATUS, UP
+from gateway.analytics.laboratory import FILE as LABORATORY
+from gateway.analytics.laboratory import Laboratory
 from gateway.analytics.worker import AnalyticsWorker
 from gateway.api.fleet_office import FleetOffice
 from gateway.api.parts import ApiParts, RequestError
@@ -92,6 +94,7 @@ class App:
             clock=OwnClock(trusted=settings.gateway.clock == "trust"),
         )
         self.notifier = Notifier(settings.notify, data / "notify.db", self._commune_names())
+        self.laboratory = Laboratory(data / LABORATORY, lambda: self.pipeline.registry, now)
         self.analytics = AnalyticsWorker(
             self.registry,
             next(iter(self.stores.values())),
@@ -105,6 +108,7 @@ class App:
             failing=self._failing,
             standards=self.standards,
             tell=lambda changes, now: self.notifier.take(Telling(changes, now.registry, now.sensor)),
+            laboratory=self.laboratory.results,
         )
         self.line.on_judged, self.line.on_again = self.analytics.take, self.analytics.judged_again
         self.intake = Intake(self.line)
@@ -203,6 +207,7 @@ class App:
             redecoder=self.redecoder,
             alerts=lambda: self.analytics.standing,
             ask_alerts=self.analytics.ask,
+            laboratory=self.laboratory,
             now=self._now,
             pending=lambda since, limit: pending(self.journal.path, self.pipeline.registry, since, limit),
         )
@@ -229,6 +234,7 @@ class App:
         self.analytics.finish(FINISH_SECONDS)
         self.line.stop()
         self.analytics.join()
+        self.laboratory.close()
         self.notifier.stop()
         self.pruner.stop()
         self.certificates.stop()

@@ -174,7 +174,7 @@ def test_a_river_station_has_sub_indices_and_a_partial_value_until_a_laboratory_
     for hour in range(2):
         if hour:
             coliform = LaboratoryResult("coliform", 5000.0, start + HOUR, start + 24 * HOUR)
-            house.room.indices.laboratory(house.registry.index["river-1"], [coliform])
+            house.room.indices.laboratory({"river-1": [coliform]})
         for _ in range(6):
             house.say("river-1", **values, nitrate_nitrogen=5.0)
             house.pass_time(10)

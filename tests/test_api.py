@@ -29,6 +29,7 @@ from devices.vocabulary import VOCABULARY, Measurement
 from gateway.analytics.alert_book import AlertBook
 from gateway.analytics.alerts import Alerts
 from gateway.analytics.columns import FleetTables
+from gateway.analytics.laboratory import Laboratory
 from gateway.analytics.worker import Standing
 from gateway.api.fleet_office import FleetOffice
 from gateway.api.live import MAX_WAITING, Listener, LiveFeed
@@ -257,6 +258,7 @@ class Bench:
             pending=self.pending,
             alerts=lambda: self.standing,
             ask_alerts=self.ask_alerts,
+            laboratory=Laboratory(Path(":memory:"), lambda: self.state.registry, lambda: NOW),
             now=lambda: NOW,
         )
 
@@ -728,10 +730,10 @@ def test_no_question_makes_the_api_fail(bench: Bench) -> None:
 
         ask()
         paths.append(operation.path)
-    assert len(paths) == 15
+    assert len(paths) == 16
 
 
-@pytest.mark.parametrize("path", ["/devices", "/health", "/metrics", "/live", "/refused/3"])
+@pytest.mark.parametrize("path", ["/devices", "/health", "/metrics", "/live", "/refused/3", "/laboratory"])
 def test_every_question_needs_the_token(guarded: TestClient, path: str) -> None:
     """In the header or in the address."""
     for refused in (guarded.get(path), guarded.get(path, params={"token": TOKEN[:-1]}),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
 from devices.index_tables import column_word
@@ -34,18 +35,23 @@ class Row(NamedTuple):
     """With its offset; Vietnamese time where the file gives none."""
     values: dict[str, float]
     """By column; an empty cell is absent."""
+    texts: dict[str, str]
+    """By column, of columns that hold no numbers."""
 
 
 class Table:
     """A CSV file with a ``time`` column, read once from front to back in bounded memory."""
 
-    def __init__(self, file: TextIO, words: Mapping[str, str], expected: str) -> None:
+    def __init__(
+        self, file: TextIO, words: Mapping[str, str], expected: str, texts: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Read the heading.
 
         Args:
             file: opened with ``newline=""``, UTF-8.
             words: what a heading means, by ``column_word``: its column's name.
             expected: the columns in words, for the error's text.
+            texts: the same of columns that hold no numbers.
 
         Raises:
             CsvError: no heading, no time, an unknown or repeated column, or none that is used.
@@ -57,15 +63,18 @@ class Table:
         headings = self._next()
         if not headings:
             raise CsvError(f"the file is empty; its first line names the columns: {expected}")
-        self._columns = [_column(text, words, expected) for text in headings]
+        self._texts = frozenset(texts.values())
+        self._columns = [_column(text, {**words, **texts}, expected) for text in headings]
         named = [name for name in self._columns if name]
         for name in named:
             if named.count(name) > 1:
                 raise CsvError(f"line 1: two columns mean {name}; keep one")
         if "time" not in named:
             raise CsvError(f"line 1: no column 'time'; the columns are {expected}")
-        self.columns = [name for name in named if name != "time"]
-        """What the file has, in its order, without ``time``."""
+        self.columns = [name for name in named if name != "time" and name not in self._texts]
+        """What the file has to compute from, in its order."""
+        self.headings = named
+        """Every column that is not passed over."""
         if not self.columns:
             raise CsvError(f"line 1: no column to compute from; the columns are {expected}")
 
@@ -76,11 +85,10 @@ class Table:
             CsvError: a row that cannot be read, a time not after the one before it.
         """
         before: Row | None = None
-        while (cells := self._next()) is not None:
-            line = self._rows.line_num
-            if not any(cell.strip() for cell in cells):
-                continue
-            row = self._row(line, cells)
+        for row in self.rows():
+            if isinstance(row, CsvError):
+                raise row
+            line = row.line
             if before is not None and row.at <= before.at:
                 if row.at == before.at:
                     raise CsvError(
@@ -91,6 +99,20 @@ class Table:
                 )
             before = row
             yield row
+
+    def rows(self) -> Iterator[Row | CsvError]:
+        """Every row in the file's order, and what is wrong with those that cannot be read.
+
+        Raises:
+            CsvError: what follows cannot be told apart into rows.
+        """
+        while (cells := self._next()) is not None:
+            if not any(cell.strip() for cell in cells):
+                continue
+            try:
+                yield self._row(self._rows.line_num, cells)
+            except CsvError as error:
+                yield error
 
     def _next(self) -> list[str] | None:
         try:
@@ -104,14 +126,17 @@ class Table:
         if len(cells) != len(self._columns):
             raise CsvError(f"line {line}: {len(cells)} cells, the heading has {len(self._columns)}")
         values: dict[str, float] = {}
+        texts: dict[str, str] = {}
         time = ""
         for name, cell in zip(self._columns, cells, strict=True):
             text = cell.strip()
             if name == "time":
                 time = text
+            elif name in self._texts:
+                texts[name] = text
             elif name and text:
                 values[name] = _number(line, name, text)
-        return Row(line, time, _time(line, time), values)
+        return Row(line, time, _time(line, time), values, texts)
 
 
 class _Lines:

@@ -105,7 +105,7 @@ def water_samples(
         CsvError: see ``Table``; a value that cannot be (pH above 14).
     """
     wqi = VnWqi()
-    words, expected = _water_words(wqi), "time and parameters of VN_WQI such as ph, do, temperature, n_nh4, coliform"
+    words, expected = water_words(wqi), "time and parameters of VN_WQI such as ph, do, temperature, n_nh4, coliform"
     table = Table(file, words, expected)
     results = _Laboratory(laboratory, words, expected, valid_days) if laboratory is not None else None
     names = [parameter.property for parameter in wqi.tables.parameters]
@@ -180,7 +180,8 @@ def _air_expected(aqi: VnAqi) -> str:
     return "time and any of " + ", ".join(pollutant.property for pollutant in aqi.tables.pollutants)
 
 
-def _water_words(wqi: VnWqi) -> dict[str, str]:
+def water_words(wqi: VnWqi) -> dict[str, str]:
+    """What a heading of a file of water samples means, by ``column_word``."""
     words = {word: parameter.property for parameter in wqi.tables.parameters for word in parameter.words()}
     words |= {column_word(text): OXYGEN for text in wqi.tables.oxygen.dissolved_words}
     return words | {column_word(text): TEMPERATURE for text in wqi.tables.oxygen.temperature_words}

@@ -88,9 +88,21 @@ class Indices:
             del hours[old]
         self._touched.add((hour, station))
 
-    def laboratory(self, device: int, results: Sequence[LaboratoryResult]) -> None:
-        """All laboratory results of a station that complete what its sensors measure."""
-        self._laboratory[device] = list(results)
+    def laboratory(self, results: Mapping[str, Sequence[LaboratoryResult]]) -> None:
+        """All laboratory results there are, by device; remembered hours they speak of are computed anew."""
+        index = self.tables.registry.index
+        before, self._laboratory = (
+            self._laboratory,
+            {index[n]: list(found) for n, found in results.items() if n in index},
+        )
+        for device in before.keys() | self._laboratory.keys():
+            changed = set(before.get(device, ())) ^ set(self._laboratory.get(device, ()))
+            station = _Station(device, Measurement.WATER_QUALITY)
+            self._touched.update(
+                (hour, station)
+                for hour in self._stations.get(station, ())
+                if any(result.sampled_at <= hour * HOUR < result.valid_until for result in changed)
+            )
 
     # out -----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from devices.registry import Registry
 from devices.standards import Standards
 from gateway.analytics.alert_book import AlertBook, AlertChange, Silence
 from gateway.analytics.columns import PROPERTY_NUMBER, Columns
+from gateway.analytics.laboratory import Results
 from gateway.analytics.room import Analytics
 from gateway.analytics.store_source import StoreSource
 from gateway.analytics.windows import HOUR, day_start
@@ -96,6 +97,7 @@ class AnalyticsWorker:
         failing: Callable[[], Collection[str]] = tuple,
         standards: Standards | None = None,
         tell: Tell = lambda _changes, _standing: None,
+        laboratory: Callable[[], Results] = dict,
     ) -> None:
         """Resume from the snapshot at ``path``, if there is one.
 
@@ -112,7 +114,11 @@ class AnalyticsWorker:
             failing: parts of the gateway itself that fail.
             standards: tables to judge by; the shipped ones if None.
             tell: writes down what people have to be told of some changes.
+            laboratory: every result that was entered by hand; another object after a change.
         """
+        self._laboratory = laboratory
+        self._results: Results | None = None
+        """Those that the room knows."""
         self._hears, self._failing, self._standards, self._tell = hears, failing, standards, tell
         self._store, self._write, self._oldest_waiting, self._now = store, write, oldest_waiting, now
         self._saver = Saver(path)
@@ -218,6 +224,11 @@ class AnalyticsWorker:
             before = self._room
             self._room = Analytics.resumed(fleet, self._now(), before.snapshot(), self._standards)
             self._room.alerts.silence.go_on_from(before.alerts.silence)
+            self._results = None
+        results = self._laboratory()
+        if results is not self._results:
+            self._room.indices.laboratory(results)
+            self._results = results
         now = self._now()
         if self._hears():
             self._room.alerts.silence.listen(now)

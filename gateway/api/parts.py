@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
 from fastapi import Depends, Request
 
 from gateway.analytics.alert_book import AlertBook
+from gateway.analytics.laboratory import Laboratory
 from gateway.analytics.worker import Standing
 from gateway.api.fleet_office import FleetOffice
 from gateway.line.glance import Glance, glance
@@ -128,6 +129,8 @@ class ApiParts:
     alerts: Callable[[], Standing]
     """Every alert as of the last look."""
     ask_alerts: AskAlerts
+    laboratory: Laboratory
+    """Results of water samples that people enter."""
     now: Callable[[], int] = time.time_ns
     """Nanoseconds UTC."""
 

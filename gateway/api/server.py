@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from gateway.api import alerts, control, fleet, ledger, live, mending, read, series
+from gateway.api import alerts, control, fleet, laboratory, ledger, live, mending, read, series
 from gateway.api.auth import Doorkeeper, need_token
 from gateway.api.live import LiveFeed
 from gateway.api.parts import ApiParts
@@ -70,7 +70,7 @@ def create_app(parts: ApiParts, web: Path | None = None) -> FastAPI:
     )
     app.state.parts, app.state.feed = parts, feed
     app.state.exposition = Exposition(lambda: ledger.measures(parts))
-    for part in (read, series, ledger, live, control, fleet, mending, alerts):
+    for part in (read, series, ledger, live, control, fleet, mending, alerts, laboratory):
         app.include_router(part.router, dependencies=[Depends(need_token)])
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_question)
