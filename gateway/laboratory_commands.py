@@ -82,7 +82,7 @@ def add(
     _show(items)
     replaced = sum(1 for item in items if item["replaces"])
     what = "would be kept" if preview else "kept"
-    typer.echo(f"{len(items)} samples {what}" + (f", {replaced} in place of earlier ones" if replaced else ""))
+    typer.echo(f"{_count(len(items))} {what}" + (f", {replaced} in place of earlier ones" if replaced else ""))
 
 
 def list_samples(
@@ -104,7 +104,7 @@ def list_samples(
                 items = _told(laboratory.samples(device or None))
                 total = len(items)
     _show(items)
-    typer.echo(f"{total} samples" if total else "no samples")
+    typer.echo(_count(total))
 
 
 def remove(
@@ -169,6 +169,10 @@ def _show(items: Items) -> None:
         table.add_row(number, item["device"], _local(item["sampled_at"]), until, found, item["entered_by"])
     if items:
         Console().print(table)
+
+
+def _count(samples: int) -> str:
+    return {0: "no samples", 1: "1 sample"}.get(samples, f"{samples} samples")
 
 
 def _local(text: str) -> str:

@@ -402,8 +402,8 @@ def test_a_running_gateway_takes_results_at_once_and_finds_them_after_a_restart(
     for hour in (0, 1, 26):
         village.hear(hour)
     await_that("the index is partial", lambda: "vn_wqi_partial" in village.index(1), 30)
-    assert village.add("--preview") == "1 samples would be kept"
-    assert village.add() == "1 samples kept"
+    assert village.add("--preview") == "1 sample would be kept"
+    assert village.add() == "1 sample kept"
     await_that("the hours of the day are official", lambda: village.index(1).get("vn_wqi") == OFFICIAL, 30)
     assert village.index(0)["vn_wqi"] == OFFICIAL
     village.stop()
@@ -431,14 +431,14 @@ def test_without_a_gateway_the_command_keeps_results_itself(village: Village) ->
     assert "laboratory.db: file is not a database" in village.command("list").stderr
     path.unlink()
     Laboratory(path, registry).close()
-    assert village.add() == "1 samples kept"
-    assert village.add("--preview") == "1 samples would be kept, 1 in place of earlier ones"
+    assert village.add() == "1 sample kept"
+    assert village.add("--preview") == "1 sample would be kept, 1 in place of earlier ones"
     village.file.write_text("device,time,bod5\nriver-1,2026-02-25T08:30,x\nriver-2,2026-02-25T08:30,6\n", "utf-8")
     refused = village.command("add", str(village.file))
     assert refused.exit_code == 2
     assert refused.stderr.startswith("line 2: bod5: 'x' is not a number; write 12.5, or nothing where it is missing; ")
     assert "; line 3: device: no 'river-2' in the fleet" in refused.stderr
-    assert village.command("list", "--device", "river-1").stdout.splitlines()[-1] == "1 samples"
+    assert village.command("list", "--device", "river-1").stdout.splitlines()[-1] == "1 sample"
     assert village.command("remove", "9").stderr == "there is no sample 9; `village laboratory list` names them\n"
     assert village.command("remove", "1").stdout == "removed 1\n"
     assert village.command("list").stdout == "no samples\n"
