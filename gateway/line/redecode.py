@@ -18,6 +18,7 @@ from devices.observation import RefusedError
 from devices.registry import Device, Registry
 from gateway.line.line_protocol import read_back, with_all_flags
 from gateway.line.loop import Line
+from gateway.line.normalize import watched
 from gateway.line.pipeline import Pipeline
 from gateway.line.raw_uplinks import unpack_raw
 from gateway.line.replay import COMMIT_SECONDS, reading
@@ -270,11 +271,15 @@ def _renew_latest(hot: State, again: State) -> None:
     for own, name in enumerate(again.registry.names):
         device = hot.registry.index[name]
         first, own_first = hot.registry.first_series[device], again.registry.first_series[own]
-        for position in range(len(again.registry.profile(own).properties)):
+        profile = again.registry.profile(own)
+        rows = {name: row for row, name in enumerate(watched(profile))}
+        for position, entry in enumerate(profile.properties):
             series, mended = first + position, own_first + position
             if again.quality[mended] and again.time[mended] == hot.time[series]:
-                for column in ("value", "before", "quality", "run"):
-                    getattr(hot, column)[series] = getattr(again, column)[mended]
+                hot.value[series], hot.quality[series] = again.value[mended], again.quality[mended]
+                if entry.name in rows:  # only of these more than the latest value is known
+                    row, own_row = hot.watch[device] + rows[entry.name], again.watch[own] + rows[entry.name]
+                    hot.before[row], hot.run[row] = again.before[own_row], again.run[own_row]
                 hot.stamp[device] = hot.version + 1
     hot.version += 1
 
