@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Bench(NamedTuple):
     """One benchmark and the figures it gives."""
 
     keys: tuple[str, ...]
-    measure: Callable[[Size, Path], list[Taken]]
+    measure: Callable[[Size, Path], Iterable[Taken]]
 
 
 BENCHES = tuple(
@@ -49,11 +49,12 @@ BENCHES = tuple(
 
 
 class Results:
-    """What is measured so far: every benchmark's figures are on disk as soon as it has ended."""
+    """What is measured so far: every figure is on disk as soon as it is known."""
 
     def __init__(self, path: Path, run: Mapping[str, str | int]) -> None:
         self.path, self._run = path, run
         self.failed: list[str] = []
+        self.added: set[str] = set()
 
     def has(self, bench: Bench) -> bool:
         """Whether an earlier run of the same size measured this commit."""
@@ -63,6 +64,7 @@ class Results:
 
     def add(self, found: Sequence[Taken]) -> None:
         """Keep these."""
+        self.added.update(taken.key for taken in found)
         write_results(found, self._run, self.path)
 
     def measured(self, keys: Sequence[str]) -> list[Taken]:
@@ -85,10 +87,11 @@ def run(benches: Sequence[Bench], size: Size, results: Results, console: Console
                 task = progress.add_task(f"{number} of {len(benches)}: {', '.join(bench.keys)}", total=None)
                 began = time.monotonic()
                 try:
-                    results.add(bench.measure(size, Path(work)))
+                    for taken in bench.measure(size, Path(work)):
+                        results.add([taken])
                     end = ""
                 except Exception as error:  # noqa: BLE001 - the other figures are worth having
-                    results.failed += bench.keys
+                    results.failed += [key for key in bench.keys if key not in results.added]
                     end = f" FAILED: {type(error).__name__}: {error}"
                 progress.remove_task(task)
                 console.log(f"{', '.join(bench.keys)}: {time.monotonic() - began:.0f} s{end}", markup=False)

@@ -36,6 +36,7 @@ def measure(size: Size, work: Path) -> list[Taken]:
             turn = number % len(runs)
             contenders = list(runs)
             for who in contenders[turn:] + contenders[:turn]:
+                stage.await_idle(stage.process_of(store.server))
                 if who == BARE:
                     runs[who].append(run_bare(province, size.messages))
                 else:

@@ -30,7 +30,7 @@ NO_LIMIT = "backlog_lines_per_second = 1000000"
 """By default a backlog is sent at 20,000 lines a second at most, to spare the store; that is not what is asked."""
 
 
-def measure(size: Size, work: Path) -> list[Taken]:
+def measure(size: Size, work: Path) -> Iterator[Taken]:
     """One gateway lives through it; its backlog is then drained again and again from copies of its files."""
     province = Province(size.devices)
     fleet = stage.fleet_file(work, province)
@@ -43,22 +43,18 @@ def measure(size: Size, work: Path) -> list[Taken]:
         with gateway_in(place) as gateway:
             gateway.await_connected()
             stage.warm_up(broker.port, province)
-            slope = _full_rate(gateway, store, broker, province, size)
-            busy_mb, peak_mb = resident_mb(gateway.process), peak_mb_of(gateway.process)
+            yield Taken.of("province_backlog_slope", _full_rate(gateway, store, broker, province, size))
+            busy_mb = resident_mb(gateway.process)
+            yield Taken.of("rss_mb", busy_mb)
+            yield Taken.of("rss_peak_mb", peak_mb_of(gateway.process))
             _fill_backlog(gateway, store, broker, province, size.backlog)
-            full_mb = resident_mb(gateway.process)
+            yield Taken.of("backlog_rss_mb", resident_mb(gateway.process) - busy_mb)
             gateway.stop()
         store.server.start()
         drains = _drain(place / "data", gateway_in, store, size)
-    return [
-        Taken.of("province_backlog_slope", slope),
-        Taken.of("rss_mb", busy_mb),
-        Taken.of("backlog_rss_mb", full_mb - busy_mb),
-        Taken.of("rss_peak_mb", peak_mb),
-        Taken.of("drain_ratio", *(bare / ours for bare, ours in drains)),
-        Taken.of("bare_drain_per_s", *(size.backlog / bare for bare, _ in drains)),
-        Taken.of("drain_per_s", *(size.backlog / ours for _, ours in drains)),
-    ]
+    yield Taken.of("drain_ratio", *(bare / ours for bare, ours in drains))
+    yield Taken.of("bare_drain_per_s", *(size.backlog / bare for bare, _ in drains))
+    yield Taken.of("drain_per_s", *(size.backlog / ours for _, ours in drains))
 
 
 def _full_rate(gateway: Gateway, store: Influx, broker: Server, province: Province, size: Size) -> float:
