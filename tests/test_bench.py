@@ -3,16 +3,38 @@
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.bench import pictures
 from tests.bench.__main__ import BENCHES, Bench, Results
-from tests.bench.figures import FIGURES, FULL, QUICK, Figure, Taken, this_run, write_results
+from tests.bench.figures import FIGURES, FULL, QUICK, Figure, Taken, read_results, this_run, write_results
+from tests.bench.report import DOCS, FOLDER, MEASURED, README, page, with_figures
+from tests.bench.report import pictures as drawn
+from tests.bench.scale import scale
 from tests.bench.table import rows
 
-ISSUE_KEYS = ("e2e_ratio", "e2e_ratio_alerts", "province_backlog_slope", "p50_ms", "p99_ms", "drain_ratio", "rss_mb",
+ASKED = ("e2e_ratio", "e2e_ratio_alerts", "province_backlog_slope", "p50_ms", "p99_ms", "drain_ratio", "rss_mb",
               "backlog_rss_mb", "start_s", "bytes_ratio_8000", "bytes_ratio_50", "codec_us", "query_ms")  # fmt: skip
+
+
+def test_the_performance_page_is_what_was_measured() -> None:
+    """Run ``python -m tests.bench.report build/bench.json`` after a run of ``make bench``."""
+    kept = read_results(MEASURED)
+    assert (DOCS / "performance.md").read_text("utf-8") == page(kept)
+    assert {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.svg")} == drawn(kept)
+    assert (DOCS / "scale.md").read_text("utf-8") == scale(kept)
+    readme = README.read_text("utf-8")
+    assert readme == with_figures(readme, kept)
+
+
+def test_every_picture_is_well_formed_and_named_by_the_page() -> None:
+    """A browser draws it; the page has it."""
+    named = re.findall(r"\]\(performance/(\w+)\.svg\)", (DOCS / "performance.md").read_text("utf-8"))
+    assert sorted(named) == sorted(path.stem for path in FOLDER.glob("*.svg"))
+    for path in FOLDER.glob("*.svg"):
+        assert ElementTree.fromstring(path.read_text("utf-8")).tag.endswith("svg")
 
 
 def test_a_curve_and_bars_are_where_their_values_are() -> None:
@@ -28,7 +50,7 @@ def test_every_figure_is_measured_by_one_benchmark() -> None:
     """And every figure that is asked for has a goal or is stated beside one."""
     keys = [key for bench in BENCHES for key in bench.keys]
     assert sorted(keys) == sorted(FIGURES)
-    assert set(ISSUE_KEYS) <= set(FIGURES)
+    assert set(ASKED) <= set(FIGURES)
 
 
 def test_a_goal_is_reached_by_its_side() -> None:

@@ -1,21 +1,24 @@
 """``bytes_ratio_8000`` and ``bytes_ratio_50``: bytes written to disk per byte of line protocol; and what is kept."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
+from gateway.line.journal import Journal
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.state import State
+from gateway.model import Batch
 from tests.bench import stage
 from tests.bench.figures import Size, Taken
 from tests.bench.processes import Child, written_bytes
 from tests.bench.province import Province
 from tests.bench.sender import sender
 from tests.bench.stage import DATABASE, Gateway, Influx
-from tests.bench.starting import uplinks_of
+from tests.bench.starting import BATCH, uplinks_of
 from tests.gateway_process import await_that
 
 KEYS = ("bytes_ratio_8000", "bytes_ratio_50", "raw_bytes", "line_bytes", "stored_bytes")
@@ -45,14 +48,26 @@ def measure(size: Size, work: Path) -> list[Taken]:
     }
     # A commune is so little work that all three run at once.
     small = dict(zip(RUNS, _run(list(RUNS.values()), commune, work, SMALL_RATE, seconds), strict=True))
-    plain, _, raw = large.values()
     return [
         Taken("bytes_ratio_8000", {part: [written / line] for part, written in large.items()}),
         Taken("bytes_ratio_50", {part: [written / line] for part, written in small.items()}),
-        Taken.of("raw_bytes", raw - plain),
+        Taken.of("raw_bytes", raw_bytes(province, work)),
         Taken.of("line_bytes", line),
         Taken.of("stored_bytes", _stored_bytes(commune, work, size)),
     ]
+
+
+def raw_bytes(province: Province, work: Path) -> float:
+    """What a message's raw uplink takes in the journal, compressed with those of its commit."""
+    uplinks = list(uplinks_of(province, SAMPLE))
+    with closing(Journal(work / "raw.db", ["store"])) as journal:
+        for first in range(0, SAMPLE, BATCH):
+            journal.append(Batch(0, b"", 0, (), (), uplinks[first : first + BATCH]))
+        with closing(sqlite3.connect(journal.path)) as database:
+            (stored,) = database.execute("SELECT value FROM counter WHERE name = 'raw_bytes'").fetchone()
+    for file in work.glob("raw.*"):
+        file.unlink()
+    return float(stored) / SAMPLE
 
 
 def line_bytes(province: Province, work: Path) -> float:

@@ -112,14 +112,14 @@ FIGURES = {
         Figure("drain_per_s", "the gateway of drain_ratio", "", "lines/s"),
         Figure("start_after_kill_s", "start after kill -9, a minute at full rate after the state was saved", "", "s"),
         Figure("line_bytes", "one message of 7 values as line protocol", "", "bytes"),
-        Figure("raw_bytes", "written to disk for its raw uplink", "", "bytes"),
+        Figure("raw_bytes", "its raw uplink in the journal, compressed with others", "", "bytes"),
         Figure("stored_bytes", "what InfluxDB keeps of it on disk, compacted", "", "bytes"),
         Figure("cost_by_rate_us", "processor time of the gateway for one message, by messages a second", "", "us"),
         Figure("cost_by_devices_us", "the same at 1,000 messages a second, by devices of the fleet", "", "us"),
         Figure("rss_by_devices_mb", "resident memory then, every device heard, by devices of the fleet", "", "MB"),
     )
 }  # fmt: skip
-"""Every figure by its key in the JSON, in the order of the table; first the issue's, then what explains them."""
+"""Every figure by its key in the JSON, in the order of the table: first those with goals, then what explains them."""
 
 
 class Taken(NamedTuple):

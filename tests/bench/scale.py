@@ -9,8 +9,10 @@ from tests.bench.table import number
 
 TEMPLATE = Path(__file__).with_name("scale.template.md")
 NEEDED = {"per_second", "cpu_us", "line_us", "stored_bytes", "raw_bytes", "line_bytes", "rss_by_devices_mb",
-          "bytes_ratio_8000", "drain_per_s"}  # fmt: skip
+          "bytes_ratio_8000"}  # fmt: skip
 MILLION = 1_000_000
+BACKLOG_RATE = 20_000
+"""Lines of a backlog a second, beside what is fresh: the default of `backlog_lines_per_second`."""
 INTERVAL_SECONDS = 300
 YEAR_SECONDS = 365 * 86400
 VALUES = 9
@@ -35,7 +37,7 @@ def scale(kept: Sequence[Kept]) -> str:
 def _values(known: Mapping[str, Mapping[str, float]]) -> dict[str, float | str]:
     """What the template names."""
     rate, line, cpu = known["per_second"]["all"], known["line_us"], known["cpu_us"]
-    planned, drain = rate * HEADROOM, known["drain_per_s"][""]
+    planned = rate * HEADROOM
     memory = {int(devices): value for devices, value in known["rss_by_devices_mb"].items()}
     least, most = min(memory), max(memory)
     slope = (memory[most] - memory[least]) / (most - least)
@@ -49,8 +51,8 @@ def _values(known: Mapping[str, Mapping[str, float]]) -> dict[str, float | str]:
         "planned": planned,
         "interval": INTERVAL_SECONDS,
         "devices": planned * INTERVAL_SECONDS,
-        "catch_up_hours": 24 * planned / max(drain - planned, 1.0),
-        "drain": drain,
+        "catch_up_hours": 24 * planned / BACKLOG_RATE,
+        "drain": BACKLOG_RATE,
         "memory_mb": memory[most],
         "memory_per_thousand_mb": slope * 1000,
         "fewest": f"{least:,}",
