@@ -22,7 +22,9 @@ from gateway.app import make_store
 from gateway.certificates import mode_problem
 from gateway.clock import clock_state
 from gateway.doctor_broker import Finding, examine_accounts, examine_broker, examine_mosquitto_conf
+from gateway.line.journal_file import set_aside_files
 from gateway.line.migrations import SCHEMA_VERSION
+from gateway.line.salvage_report import reports
 from gateway.model import StoreError
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.running import health_of
@@ -55,7 +57,7 @@ def examine(
     yield from _standards(settings)
     yield from _secrets(config)
     yield from _certificates(settings)
-    yield _clock()
+    yield _clock(settings)
     yield from _data_folder(settings)
     yield from _journal(settings)
     yield from _api(settings)
@@ -133,7 +135,9 @@ def _standards(settings: Settings) -> Iterator[Finding]:
             yield Finding("standards", False, str(error))
 
 
-def _clock() -> Finding:
+def _clock(settings: Settings) -> Finding:
+    if settings.gateway.clock == "trust":
+        return Finding("clock", True, 'taken as it is (gateway.clock is "trust")')
     state = clock_state()
     return Finding("clock", state.synchronised is True, state.detail)
 
@@ -161,25 +165,30 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
 
 
 def _journal(settings: Settings) -> Iterator[Finding]:
-    folder = settings.gateway.data_dir
-    for aside in sorted(folder.glob("journal.db.damaged-*")):
-        if not aside.name.endswith(("-wal", "-shm")):
-            what = f"may hold readings that no store has; `village journal salvage {aside}`, then move it away"
-            yield Finding("journal", False, f"{aside}: was damaged and set aside, {what}")
-    path = folder / "journal.db"
-    if not path.exists():
-        return
+    path = settings.gateway.data_dir / "journal.db"
+    words: dict[str, str] = {}
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as journal:
-            (version,) = journal.execute("PRAGMA user_version").fetchone()
+        in_use, words = _journal_in_use(path) if path.exists() else (None, {})
     except sqlite3.Error as error:
-        yield Finding("journal", False, f"{path}: cannot be read ({error}); run this as the gateway's account")
-        return
-    if version > SCHEMA_VERSION:
-        what = "install that version again, or go back with `deploy/upgrade.sh --back`"
-        yield Finding("journal", False, f"{path}: was written by a newer version of the gateway; {what}")
-    else:
-        yield Finding("journal", True, f"{path}: version {version}, as this gateway writes it")
+        in_use = Finding("journal", False, f"{path}: cannot be read ({error}); run this as the gateway's account")
+    for aside in set_aside_files(path):
+        what = f"may hold readings that no store has; `village journal salvage {aside}`, then move it away"
+        if aside.name in words:
+            what = f"and salvaged: {words[aside.name]}; check the disk, move it away"
+        yield Finding("journal", False, f"{aside}: was damaged and set aside, {what}")
+    if in_use is not None:
+        yield in_use
+
+
+def _journal_in_use(path: Path) -> tuple[Finding, dict[str, str]]:
+    """How it is, and what came of the damaged ones that were salvaged into it, in words by their files' names."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as journal:
+        (version,) = journal.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            what = "install that version again, or go back with `deploy/upgrade.sh --back`"
+            return Finding("journal", False, f"{path}: was written by a newer version of the gateway; {what}"), {}
+        words = {report.file: report.in_words for report in reports(journal)}
+    return Finding("journal", True, f"{path}: version {version}, as this gateway writes it"), words
 
 
 def _api(settings: Settings) -> Iterator[Finding]:

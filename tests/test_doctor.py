@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ from gateway import doctor, doctor_broker
 from gateway.clock import ClockState, clock_state
 from gateway.doctor import MB, RESERVE_BYTES, examine
 from gateway.doctor_broker import Finding
+from gateway.line.journal_file import set_aside_files
 from gateway.settings import Api, Broker, Gateway, Journal, Settings, StorePlace
 from gateway.southbound.broker import QUEUE, parse_mosquitto_conf
 from tests import servers
+from tests.line_parts import open_journal
 from tests.servers import HOST, Server, free_port
 
 SHIPPED = Path(__file__).parent.parent / "deploy" / "mosquitto.conf"
@@ -370,3 +373,39 @@ def test_the_kernel_is_asked_whether_the_clock_is_right(
 def test_this_machines_kernel_can_be_asked() -> None:
     """Whatever it says."""
     assert "adjtimex" in clock_state().detail
+
+
+def test_a_clock_that_the_settings_trust_is_nothing_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "clock_state", lambda: ClockState(False, "not synchronised"))
+    settings = settings_of(tmp_path)
+    trusted = settings.gateway.model_copy(update={"clock": "trust"})
+    assert findings(settings, "clock") == [Finding("clock", False, "not synchronised")]
+    found = findings(settings.model_copy(update={"gateway": trusted}), "clock")
+    assert found == [Finding("clock", True, 'taken as it is (gateway.clock is "trust")')]
+
+
+# the journal ------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_journal_that_was_set_aside_it_is_said_whether_it_was_salvaged(tmp_path: Path) -> None:
+    """And what came of it."""
+    settings = settings_of(tmp_path)
+    folder = settings.gateway.data_dir
+    folder.mkdir()
+    (folder / "journal.db").write_bytes(b"this is no database\n" * 1000)
+    open_journal(folder).close()
+    (aside,) = set_aside_files(folder / "journal.db")
+    assert findings(settings, "journal") == [
+        Finding(
+            "journal",
+            False,
+            f"{aside}: was damaged and set aside, and salvaged: 0 waiting lines and 0 refused messages were taken over;"
+            " 1 damaged places, what they cost cannot be counted; check the disk, move it away",
+        ),
+        Finding("journal", True, f"{folder}/journal.db: version 2, as this gateway writes it"),
+    ]
+    with sqlite3.connect(folder / "journal.db") as journal:
+        journal.execute("DELETE FROM note WHERE name LIKE 'salvaged:%'")
+    journal.close()
+    text = findings(settings, "journal")[0].text
+    assert text.startswith(f"{aside}: was damaged and set aside, may hold readings that no store has; `village journal")
