@@ -192,7 +192,7 @@ class _Handover:
             for store in old.waiting.get(number, ()) if _is_whole(record) else ():
                 readable[store] += _int(record[2])
         # Where marks are lost with their page, any row may be one of those that wait.
-        unsure = [store for store, lines in readable.items() if self._missing(store, lines)]
+        unsure = [store for store, lines in readable.items() if old.pages.is_stale or self._missing(store, lines)]
         folded, handed = old.counters.get("folded_through", 1 << 62), 0
         for number, record in old.each("batch", again=True):
             stores = sorted({*old.waiting.get(number, ()), *unsure}) if _is_whole(record) else []
@@ -259,7 +259,8 @@ class _Handover:
 
     def _store_sums(self) -> int:
         """Add up what every store got; returns how many lines are lost to one of them."""
-        most_lost = 0
+        most_lost = -1 if self._old.pages.is_stale else 0
+        most_kept = max(self._handed.values(), default=0)
         for store, handed in self._handed.items():
             record = self._old.stores.get(store)
             if record is None:
@@ -273,15 +274,14 @@ class _Handover:
             # What is handed on a second time is not stored until the store has it again.
             stored = max(0, min(stored, kept - rejected - given_up - handed))
             kept = stored + rejected + given_up + handed
+            most_kept = max(most_kept, kept)
             self._database.execute(
                 "UPDATE store SET kept = kept + ?, stored = stored + ?, rejected = rejected + ?,"
                 " given_up = given_up + ? WHERE id = ?",
                 (kept, stored, rejected, given_up, self._stores[store][0]),
             )
             most_lost = max(most_lost, lost) if most_lost >= 0 else most_lost
-        add_to(
-            self._database, "lines_kept", self._old.counters.get("lines_kept", max(self._handed.values(), default=0))
-        )
+        add_to(self._database, "lines_kept", max(self._old.counters.get("lines_kept", 0), most_kept))
         return most_lost if self._old.stores else -1
 
     def _uplink_sums(self) -> int:

@@ -48,8 +48,12 @@ class Pages:
         frames = wal_frames(self._log, self.size)
         self._newest = frames.newest
         self.count = max(frames.pages, -(-len(self._main) // self.size), max(frames.newest, default=0))
-        self.damaged = 0
-        """Pages of known tables that could not be read."""
+        self.damaged = len(frames.doubtful)
+        """Damaged frames of the log, and pages of known tables that could not be read."""
+        self.is_stale = False
+        """Some page is as of an earlier commit than the last one: what was written to it then is lost."""
+        for number, at in frames.doubtful.items():
+            self._use_doubtful(number, at)
 
     def identity(self) -> str:
         """Tells one content from another."""
@@ -70,6 +74,28 @@ class Pages:
         if len(data) < self.size:
             raise DamagedPageError(f"page {number} is not there")
         return data
+
+    def _use_doubtful(self, number: int, at: int) -> None:
+        """A flipped bit spoils one cell of a frame; one that was overwritten is worse than the page was before."""
+        if not 0 < number <= self.count:
+            self.is_stale = True
+            return
+        before, readable = self._newest.get(number), self._readable(number)
+        self._newest[number] = at
+        if self._readable(number) >= readable:
+            return
+        self.is_stale = True
+        del self._newest[number]
+        if before is not None:
+            self._newest[number] = before
+
+    def _readable(self, number: int) -> int:
+        """Cells of a page that can be read."""
+        try:
+            kind, cells = _cells(self.page(number), number)
+        except DamagedPageError:
+            return 0
+        return len(cells) if kind in _INNER else sum(row is not None for row in self.each([number]))
 
     # trees ---------------------------------------------------------------------------------------------------
 

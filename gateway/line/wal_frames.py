@@ -26,6 +26,9 @@ class WalFrames(NamedTuple):
     """Size of the database after the last commit, in pages; 0 if there is no commit."""
     is_damaged: bool
     """Commits lie behind a damaged frame. SQLite would read up to that frame and drop them without a word."""
+    doubtful: dict[int, int]
+    """Place of each damaged frame that such a commit lies behind, by the page number that it gives, where it is newer
+    than the page's newest sound version."""
 
 
 def mapped(path: Path) -> memoryview:
@@ -53,7 +56,7 @@ def wal_frames(log: memoryview, page_bytes: int) -> WalFrames:
     newest: dict[int, int] = {}
     pages, gap, is_damaged = 0, False, False
     if len(log) < _WAL_HEAD:
-        return WalFrames(newest, 0, False)
+        return WalFrames(newest, 0, False, {})
     is_big = bool(log[3] & 1)
     head = np.frombuffer(bytes(log[:24]), np.dtype(">u4" if is_big else "<u4"))
     salts, seeds = bytes(log[16:24]), [_pair(log, 24)]
@@ -62,6 +65,8 @@ def wal_frames(log: memoryview, page_bytes: int) -> WalFrames:
         gap, salts, is_big = True, bytes(log[_WAL_HEAD + 8 : _WAL_HEAD + 16]), sys.byteorder == "big"
     kind = np.dtype(">u4" if is_big else "<u4")
     pending: dict[int, int] = {}
+    broken: dict[int, int] = {}
+    last_commit = 0
     for at in range(_WAL_HEAD, len(log) - _FRAME_HEAD - page_bytes + 1, _FRAME_HEAD + page_bytes):
         words = np.frombuffer(bytes(log[at : at + 8]) + bytes(log[at + 24 : at + 24 + page_bytes]), kind)
         stored = _pair(log, at + 16)
@@ -72,12 +77,14 @@ def wal_frames(log: memoryview, page_bytes: int) -> WalFrames:
             if size:
                 newest.update(pending)
                 pending.clear()
-                pages, is_damaged = size, is_damaged or gap
+                pages, is_damaged, last_commit = size, is_damaged or gap, at
             seeds = [stored]
         else:
             gap = True
+            broken[_number(log[at : at + 4])] = at + _FRAME_HEAD
             seeds = [stored, told[0]]
-    return WalFrames(newest, pages, is_damaged)
+    doubtful = {page: place for page, place in broken.items() if newest.get(page, 0) < place < last_commit}
+    return WalFrames(newest, pages, is_damaged, doubtful)
 
 
 def is_log_damaged(path: Path) -> bool:
