@@ -16,6 +16,7 @@ from tests.servers import Server, influxql
 ENOUGH = 20_000
 """Uplinks of one scenario."""
 DATABASE = "faults"
+STORE = "influx"
 PATIENCE = 120.0
 """Draining 20,000 uplinks takes seconds; the machine may be busy."""
 _SHIPPED = Path(__file__).parents[2] / "deploy" / "mosquitto.conf"
@@ -113,7 +114,7 @@ class Scenario:
 
         await_that(f"{wanted} uplinks are on disk", taken, PATIENCE)
 
-    def await_delivered(self, store: str = "influx") -> None:
+    def await_delivered(self, store: str = STORE) -> None:
         """Return when nothing waits for the store."""
 
         def waiting() -> int:
@@ -183,5 +184,7 @@ class Scenario:
         if exactly:
             assert (totals["kept"], totals["refused"]) == (kept, refused)
         for entry in ledger["lines"]["stores"]:
+            if entry["store"] != STORE:
+                continue  # one that was added later has less
             parts = entry["waiting"] + entry["stored"] + entry["rejected"] + entry["given_up"]
             assert parts == ledger["lines"]["kept"]
