@@ -133,6 +133,23 @@ def test_a_flipped_bit_costs_a_row_at_most_and_what_it_costs_is_said(
         )
 
 
+def test_a_wrong_byte_in_the_last_frame_does_not_take_its_commit(crashed: Callable[[bool], Path]) -> None:
+    """By its checksum it is told from a commit that was not finished, which would be dropped without a word."""
+    chance = random.Random(20261122)
+    for _ in range(8):
+        folder = crashed(True)
+        log = folder / "journal.db-wal"
+        data = bytearray(log.read_bytes())
+        data[-1 - chance.randrange(4096)] ^= chance.randrange(1, 256)
+        log.write_bytes(data)
+        got = drain(folder)
+        records = Records(folder / "journal.db")
+        assert len(records.salvaged()) == 1
+        lost = ROWS * LINES - min(len(found) for found in got.values())
+        assert lost == max(store.given_up for store in records.lines().stores) <= LINES
+        records.close()
+
+
 def test_an_overwritten_frame_of_the_log_is_noticed(crashed: Callable[[bool], Path]) -> None:
     """An earlier version of its page takes its place: what was marked since is not known, so every row goes again."""
     chance = random.Random(20261122)
@@ -149,7 +166,6 @@ def test_an_overwritten_frame_of_the_log_is_noticed(crashed: Callable[[bool], Pa
         lost = ROWS * LINES - min(len(found) for found in got.values())
         assert records.lines().holds
         assert report.lost_lines == -1 or report.lost_lines >= lost
-        assert report.damaged > 0
         records.close()
 
 

@@ -46,7 +46,7 @@ class Pages:
         self._log = mapped(path.with_name(f"{path.name}-wal"))
         self.size = page_size(self._main)
         frames = wal_frames(self._log, self.size)
-        self._newest = frames.newest
+        self._newest, self._mended = frames.newest, frames.mended
         self.count = max(frames.pages, -(-len(self._main) // self.size), max(frames.newest, default=0))
         self.damaged = len(frames.doubtful)
         """Damaged frames of the log, and pages of known tables that could not be read."""
@@ -69,7 +69,7 @@ class Pages:
         """
         at = self._newest.get(number)
         if at is not None:
-            return self._log[at : at + self.size].tobytes()
+            return self._mended.get(at) or self._log[at : at + self.size].tobytes()
         data = self._main[(number - 1) * self.size : number * self.size].tobytes() if number > 0 else b""
         if len(data) < self.size:
             raise DamagedPageError(f"page {number} is not there")

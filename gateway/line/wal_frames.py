@@ -15,6 +15,12 @@ PAGE_BYTES = 4096
 """What SQLite makes by default; used where the header that says it is damaged."""
 _MAGIC = b"SQLite format 3\x00"
 _WAL_HEAD, _FRAME_HEAD = 32, 24
+_MENDED_MOST = 32
+"""Damaged frames that are looked at for a single wrong byte; each takes some milliseconds."""
+_CHANGES = [
+    np.uint32(change << shift & 0xFFFFFFFF) for shift in (0, 8, 16, 24) for change in range(-255, 256) if change
+]
+"""All that a wrong byte can add to the word it is in."""
 
 
 class WalFrames(NamedTuple):
@@ -29,6 +35,8 @@ class WalFrames(NamedTuple):
     doubtful: dict[int, int]
     """Place of each damaged frame that such a commit lies behind, by the page number that it gives, where it is newer
     than the page's newest sound version."""
+    mended: dict[int, bytes]
+    """What stands at these places once the one byte that is wrong there is put right."""
 
 
 def mapped(path: Path) -> memoryview:
@@ -51,12 +59,12 @@ def wal_frames(log: memoryview, page_bytes: int) -> WalFrames:
     """The newest committed version of each page, also behind a damaged frame.
 
     Checksums run on from frame to frame. A frame that fails keeps the checksum that the next one started from, so what
-    follows it can still be proved.
+    follows it can still be proved; where a single byte is wrong, the checksum says which, and it is put right.
     """
     newest: dict[int, int] = {}
     pages, gap, is_damaged = 0, False, False
     if len(log) < _WAL_HEAD:
-        return WalFrames(newest, 0, False, {})
+        return WalFrames(newest, 0, False, {}, {})
     is_big = bool(log[3] & 1)
     head = np.frombuffer(bytes(log[:24]), np.dtype(">u4" if is_big else "<u4"))
     salts, seeds = bytes(log[16:24]), [_pair(log, 24)]
@@ -66,25 +74,32 @@ def wal_frames(log: memoryview, page_bytes: int) -> WalFrames:
     kind = np.dtype(">u4" if is_big else "<u4")
     pending: dict[int, int] = {}
     broken: dict[int, int] = {}
+    mended: dict[int, bytes] = {}
     last_commit = 0
     for at in range(_WAL_HEAD, len(log) - _FRAME_HEAD - page_bytes + 1, _FRAME_HEAD + page_bytes):
         words = np.frombuffer(bytes(log[at : at + 8]) + bytes(log[at + 24 : at + 24 + page_bytes]), kind)
         stored = _pair(log, at + 16)
         told = [_checksum(words, one) for one in seeds]
-        if stored in told and bytes(log[at + 8 : at + 16]) == salts:
-            pending[_number(log[at : at + 4])] = at + _FRAME_HEAD
-            size = _number(log[at + 4 : at + 8])
-            if size:
-                newest.update(pending)
-                pending.clear()
-                pages, is_damaged, last_commit = size, is_damaged or gap, at
-            seeds = [stored]
-        else:
+        place, has_salts = at + _FRAME_HEAD, bytes(log[at + 8 : at + 16]) == salts
+        is_sound = has_salts and stored in told
+        if has_salts and not is_sound and len(mended) + len(broken) < _MENDED_MOST:
+            right = _mended(words, told, stored)
+            if right is not None:
+                words, is_sound, gap = right, True, True
+                mended[place] = right[2:].tobytes()
+        seeds = [stored] if is_sound and place not in mended else [stored, told[0]]
+        page, size = _number(memoryview(words[:1].tobytes())), _number(memoryview(words[1:2].tobytes()))
+        if not is_sound:
             gap = True
-            broken[_number(log[at : at + 4])] = at + _FRAME_HEAD
-            seeds = [stored, told[0]]
+            broken[page] = place
+            continue
+        pending[page] = place
+        if size:
+            newest.update(pending)
+            pending.clear()
+            pages, is_damaged, last_commit = size, is_damaged or gap, at
     doubtful = {page: place for page, place in broken.items() if newest.get(page, 0) < place < last_commit}
-    return WalFrames(newest, pages, is_damaged, doubtful)
+    return WalFrames(newest, pages, is_damaged, doubtful, mended)
 
 
 def is_log_damaged(path: Path) -> bool:
@@ -99,6 +114,36 @@ def _pair(log: memoryview, at: int) -> tuple[int, int]:
 
 def _number(data: memoryview) -> int:
     return int.from_bytes(data, "big")
+
+
+def _mended(
+    words: NDArray[np.uint32], told: list[tuple[int, int]], stored: tuple[int, int]
+) -> NDArray[np.uint32] | None:
+    """A damaged frame, if a single byte of it or of its checksum is wrong, with that put right; else None.
+
+    Adding to a word adds that many times the word's weight to both sums, so every change of one byte can be tried.
+    Where several bytes may be the wrong one, the frame is left as it is.
+    """
+    first, second = (weight[:-2] for weight in _weights(len(words)))
+    found = []
+    for sums in told:
+        if _is_one_byte(sums[0] << 32 | sums[1], stored[0] << 32 | stored[1]):
+            return words
+        low, high = (np.uint32((want - have) & 0xFFFFFFFF) for want, have in zip(stored, sums, strict=True))
+        for change in _CHANGES:
+            for place in np.flatnonzero((first * change == low) & (second * change == high)):
+                mended = words.copy()
+                mended[place] = (int(words[place]) + int(change)) & 0xFFFFFFFF
+                if _is_one_byte(int(words[place]), int(mended[place])):
+                    found.append(mended)
+    if len(found) > 1:
+        return words
+    return found[0] if found else None
+
+
+def _is_one_byte(one: int, other: int) -> bool:
+    """Whether they differ in a single byte."""
+    return sum(byte > 0 for byte in (one ^ other).to_bytes(8, "big")) == 1
 
 
 def _checksum(words: NDArray[np.uint32], seed: tuple[int, int]) -> tuple[int, int]:
