@@ -127,10 +127,8 @@ def test_a_flipped_bit_costs_a_row_at_most_and_what_it_costs_is_said(
     assert max(costs) <= bits * LINES
     assert all("made by a newer gateway" in text for text in said_newer)
     with capsys.disabled():
-        where = "log" if in_log else "main file"
-        sys.stdout.write(
-            f"\n  {len(costs)} times {bits} in the {where}: {sum(costs)} of {ROWS * LINES} lines each lost in all\n"
-        )
+        where = f"{bits} bit(s) flipped in the {'log' if in_log else 'main file'}"
+        sys.stdout.write(f"\n  {where}, {len(costs)} times: {sum(costs)} of {ROWS * LINES} lines each lost in all\n")
 
 
 def test_a_wrong_byte_in_the_last_frame_does_not_take_its_commit(crashed: Callable[[bool], Path]) -> None:
