@@ -119,7 +119,7 @@ def test_the_columns_and_series_a_panel_names_are_in_its_answer(
     path: str, village: Village, influxdb1_server: Server
 ) -> None:
     """Overrides by name, a map's coordinates and colour, tags of an alias, a table's sort column."""
-    names = set(commune_names())
+    names = {name + more for name in commune_names() for more in ("", " (VN_WQI)")}
     for panel in panels_of(MADE[path]):
         asked = [one for one in questions(MADE[path], DATABASES, now_of(village)) if one.panel is panel]
         if not asked:
