@@ -11,6 +11,8 @@ from gateway.settings import Settings
 
 READ_SECONDS = 90.0
 """Longer than the gateway itself waits for room in its journal."""
+HEALTH_SECONDS = 10.0
+"""How it is, it says at once; another program at its port may never say anything."""
 
 
 class RunningError(Exception):
@@ -53,7 +55,7 @@ def find_running(settings: Settings) -> Running | None:
     """The gateway that runs with these settings, or None if none answers."""
     pool, address = _door(settings)
     try:
-        answer = pool.request("GET", f"{address}/health")
+        answer = _ask_health(pool, address)
         is_ours = answer.status == 401 or "ledger" in answer.json()
     except (urllib3.exceptions.HTTPError, ValueError, TypeError):
         return None
@@ -65,10 +67,14 @@ def health_of(settings: Settings) -> Mapping[str, object]:
     pool, address = _door(settings)
     try:
         # 503 is how a gateway says that it fails.
-        said: object = pool.request("GET", f"{address}/health").json()
+        said: object = _ask_health(pool, address).json()
     except (urllib3.exceptions.HTTPError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _ask_health(pool: urllib3.PoolManager, address: str) -> urllib3.BaseHTTPResponse:
+    return pool.request("GET", f"{address}/health", timeout=Timeout(connect=2.0, read=HEALTH_SECONDS))
 
 
 def _door(settings: Settings) -> tuple[urllib3.PoolManager, str]:
