@@ -240,9 +240,9 @@ class App:
         self.certificates.stop()
         for delivery in self.deliveries:
             delivery.stop()
-        # What delivery reported last reaches the disk here.
-        self.journal.close(self.line.failed)
         self.records.close()
+        # What delivery reported last reaches the disk here; closed last, the log goes into the journal's main file.
+        self.journal.close(self.line.failed)
         for store in self.stores.values():
             store.close()
 
