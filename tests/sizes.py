@@ -28,7 +28,7 @@ PER_YEAR = 365 * 24 * 60
 """Messages of a device that reports once a minute."""
 GB = 10**9
 CARD_GB, SYSTEM_GB = 32, 6
-"""The card; system, programs and logs. The system's share was seen on a Debian 12 with everything installed: 2.1 GB."""
+"""The card; what is left to system, programs and logs: chosen, not measured."""
 WEEKS = 26
 """How long deploy/influxdb_accounts.py lets InfluxDB keep readings."""
 JOURNAL_GB = (4096 + 2048 + 512) * 2**20 / GB
