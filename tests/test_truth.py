@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from devices.codecs import times
+from devices.storage import Table
 from devices.topics import VENDOR_SOURCES
 from devices.units import conversion
 from devices.vocabulary import VOCABULARY
@@ -97,11 +98,12 @@ def waiting(gateway: GatewayProcess) -> int:
 
 
 def stored(folder: Path) -> Iterator[tuple[str, str, int, float]]:
-    """Every value in the embedded store: device, property, time [ns], value."""
+    """Every reading and position in the embedded store: device, property, time [ns], value; no sums and roll-ups."""
     (path,) = [file for file in folder.rglob("*.db") if "here" in str(file) or "store" in str(file)]
+    measurements = {known.measurement for known in VOCABULARY.values()} | {Table.DEVICE}
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
         tables = [row[0] for row in store.execute("SELECT name FROM sqlite_master WHERE name LIKE 'point_%'")]
-        for table in tables:
+        for table in [table for table in tables if table.removeprefix("point_") in measurements]:
             columns = [row[1] for row in store.execute(f'PRAGMA table_info("{table}")')]
             for column in [name for name in columns if name in VOCABULARY]:
                 question = f'SELECT s.device, p._time, p."{column}" FROM "{table}" p JOIN series s ON s.id = p._series'
