@@ -14,7 +14,7 @@ demo: .setup-run ## everything on this machine: broker, gateway, a simulated com
 	@$(BIN)/village demo
 
 test: .setup-dev ## the whole test suite; names what it skipped for want of a server
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 faults: .setup-dev ## the long fault suite: kill -9, outages, damage, full disk, wrong clocks; about an hour
 	@$(BIN)/python -m pytest -m faults tests/faults tests/test_truth.py
