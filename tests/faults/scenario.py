@@ -53,10 +53,11 @@ def refused_payloads(journal: Path) -> list[bytes]:
 
 
 def rejected_lines(journal: Path) -> list[str]:
-    """Every line a store will never take, as the journal keeps it."""
+    """Every line a store will never take, as the journal keeps it; without rows that the disk has lost."""
     database = sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)
+    query = "SELECT line FROM rejected_line WHERE answer NOT LIKE 'damaged on the disk%'"
     try:
-        return [bytes(line).decode() for (line,) in database.execute("SELECT line FROM rejected_line")]
+        return [bytes(line).decode() for (line,) in database.execute(query)]
     finally:
         database.close()
 
