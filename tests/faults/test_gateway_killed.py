@@ -50,6 +50,10 @@ def test_kill_9_of_the_gateway_at_each_point_of_the_line(
     store = influx_store(influx, DATABASE)
     with Field(broker.port) as field, Lives(tmp_path, broker.port, store, fleet()) as gateway:
         run = Scenario(gateway, field, influx)
+        gateway.start()
+        # From now on the broker keeps for it what comes.
+        run.await_connected()
+        gateway.kill()
         for death in range(DEATHS_AT_A_POINT):
             if point in POINTS:
                 gateway.start(point, after=chance.randint(1, 6))
