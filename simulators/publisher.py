@@ -74,6 +74,17 @@ class BrokerRefusedError(Exception):
     """The broker answered and will not have us (account, client id, version): waiting does not help."""
 
 
+class _Message(NamedTuple):
+    """One message on its way; ``topic`` with its length in front."""
+
+    topic: bytes
+    payload: bytes
+    retain: bool
+    qos: int
+    is_offered: bool
+    """By the caller; hello and goodbye are the connection's own and not counted."""
+
+
 class _Connection:
     """One TCP connection and what it still owes."""
 
@@ -83,8 +94,8 @@ class _Connection:
         self.ready = False
         self.out = bytearray()
         self.read = bytearray()
-        self.queue: deque[tuple[bytes, bytes, bool, int]] = deque()
-        self.unacknowledged: dict[int, tuple[bytes, bytes, bool, int]] = {}
+        self.queue: deque[_Message] = deque()
+        self.unacknowledged: dict[int, _Message] = {}
         self.next_number = 1
         self.deadline = 0.0
         self.sent_at = self.heard_at = 0.0
@@ -94,7 +105,7 @@ class _Connection:
         queue, unacknowledged, out = self.queue, self.unacknowledged, self.out
         while queue and len(unacknowledged) < self.window and len(out) < _LOW_WATER:
             message = queue.popleft()
-            topic, payload, retain, qos = message
+            topic, payload, retain, qos, _ = message
             if qos == 0:
                 out += publish_packet(topic, payload, b"", retain)
                 continue
@@ -113,6 +124,10 @@ class _Connection:
         self.read.clear()
         self.queue.extendleft(reversed(self.unacknowledged.values()))
         self.unacknowledged.clear()
+
+
+def _own(notes: Sequence[Note]) -> list[_Message]:
+    return [_Message(text(note.topic), note.payload, note.retain, note.qos, False) for note in notes]
 
 
 class Publisher:
@@ -146,11 +161,11 @@ class Publisher:
 
     def offer_bytes(self, connection: int, topic: bytes, payload: bytes, retain: bool = False, qos: int = 1) -> None:
         """The same; ``topic`` with its length in front (``text``)."""
-        self._connections[connection].queue.append((topic, payload, retain, qos))
+        self._connections[connection].queue.append(_Message(topic, payload, retain, qos, True))
         self._offered += qos
 
     def counts(self) -> Counts:
-        """What was done so far; QoS 0 is not counted, nobody acknowledges it."""
+        """What was done so far with what was offered; QoS 0 is not counted, nobody acknowledges it."""
         connected = sum(1 for connection in self._connections if connection.ready)
         waiting = self._offered - self._acknowledged
         return Counts(self._offered, self._acknowledged, waiting, connected, self._breaks, self._refused)
@@ -208,10 +223,8 @@ class Publisher:
         connection.socket = raw
         connection.deadline = now + _CONNECT_TIMEOUT
         connection.sent_at = connection.heard_at = now
-        speaker = connection.speaker
-        connection.out += connect_packet(
-            speaker.client_id, KEEPALIVE, speaker.will, self._broker.username, self._broker.password
-        )
+        broker, speaker = self._broker, connection.speaker
+        connection.out += connect_packet(speaker.client_id, KEEPALIVE, speaker.will, broker.username, broker.password)
         self._selector.register(raw, selectors.EVENT_READ, connection)
         self._send(connection)
 
@@ -274,7 +287,6 @@ class Publisher:
     def _hear(self, connection: _Connection) -> None:
         """Take whole packets from what was read: CONNACK, PUBACK, PINGRESP; a publisher gets no others."""
         data, place = connection.read, 0
-        unacknowledged = connection.unacknowledged
         while len(data) - place >= 2:
             length = data[place + 1]
             if length > 127:
@@ -284,8 +296,8 @@ class Publisher:
                 break
             kind = data[place] >> 4
             if kind == 4 and length == 2:
-                number = data[place + 2] << 8 | data[place + 3]
-                if unacknowledged.pop(number, None) is not None:
+                message = connection.unacknowledged.pop(data[place + 2] << 8 | data[place + 3], None)
+                if message is not None and message.is_offered:
                     self._acknowledged += 1
             elif kind == 2 and length == 2:
                 self._welcomed(connection, data[place + 3])
@@ -307,17 +319,14 @@ class Publisher:
         connection.ready = True
         self._failures = 0
         self._refused = ""
-        hello = [(text(note.topic), note.payload, note.retain, note.qos) for note in connection.speaker.hello]
-        connection.queue.extendleft(reversed(hello))
-        self._offered += sum(note.qos for note in connection.speaker.hello)
+        connection.queue.extendleft(reversed(_own(connection.speaker.hello)))
         self._send(connection)
 
     def close(self, seconds: float) -> None:
         """Say goodbye, wait at most that long for what is still owed, and disconnect so that no last will is sent."""
         for connection in self._connections:
             if connection.ready:
-                for note in connection.speaker.goodbye:
-                    self.offer(connection.number, note)
+                connection.queue.extend(_own(connection.speaker.goodbye))
         end = self._clock() + seconds
         while self._clock() < end and any(c.ready and (c.queue or c.unacknowledged) for c in self._connections):
             self.turn(0.05)
