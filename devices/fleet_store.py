@@ -237,16 +237,14 @@ class FleetStore:
         """
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT" if commit else "ROLLBACK")
+            yield
+            if commit:
+                self._database.execute("COMMIT")
         except sqlite3.Error as error:
+            raise self._error(f"cannot be written: {error}; nothing was changed") from error
+        finally:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
-            raise self._error(f"cannot be written: {error}; nothing was changed") from error
 
     def put(self, row: FleetRow, at: int, what: str = "") -> Change | None:
         """Add a device, or make it as this row says. Inside ``changing``; ``clashes`` tells if the fleet still fits.

@@ -8,7 +8,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,11 @@ class Journal:
         """
         self.path, self.bounds, self._now = path, bounds or Bounds(), now
         self._lock_file = lock(path)
-        try:
-            self._database, aside = open_or_set_aside(path, now())
-            try:
-                self._load(stores)
-            except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-                self._database.close()
-                if isinstance(error, sqlite3.OperationalError) and not is_damage(error, opening=True):
-                    raise JournalError(f"{path}: cannot be used: {error}; check rights and free space") from error
-                aside = journal_file.set_aside(path, now(), str(error))
-                self._database = journal_file.connect(path)
-                self._load(stores)
-        except BaseException:
-            os.close(self._lock_file)
-            raise
-        self.set_aside = aside
+        with ExitStack() as on_error:
+            on_error.callback(os.close, self._lock_file)
+            self._database, self.set_aside = open_or_set_aside(path, now())
+            self._load_or_set_aside(stores)
+            on_error.pop_all()
         self._pruner = Pruner()
         self._changed_hours: set[int] = set()
         self._next_fold = time.monotonic() + FOLD_SECONDS
@@ -74,6 +64,17 @@ class Journal:
         self._measured = 0.0
 
     # opening -------------------------------------------------------------------------------------------------
+
+    def _load_or_set_aside(self, stores: Sequence[str]) -> None:
+        try:
+            self._load(stores)
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            self._database.close()
+            if isinstance(error, sqlite3.OperationalError) and not is_damage(error, opening=True):
+                raise JournalError(f"{self.path}: cannot be used: {error}; check rights and free space") from error
+            self.set_aside = journal_file.set_aside(self.path, self._now(), str(error))
+            self._database = journal_file.connect(self.path)
+            self._load(stores)
 
     def _load(self, stores: Sequence[str]) -> None:
         take_back(self._database, self.path, self._now())

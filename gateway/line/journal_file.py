@@ -4,6 +4,7 @@ import fcntl
 import os
 import sqlite3
 import time
+from contextlib import ExitStack, closing
 from importlib import resources
 from pathlib import Path
 
@@ -74,15 +75,14 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     # check_same_thread: opened by the main thread, then handed to the line's thread for good.
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
+    with ExitStack() as on_error:
+        # At once: closed later, it would delete the write-ahead log of whatever stands at this path by then.
+        on_error.callback(database.close)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA wal_autocheckpoint = 4000")
         _prepare(database, path)
-    except BaseException:
-        # At once: closed later, it would delete the write-ahead log of whatever stands at this path by then.
-        database.close()
-        raise
+        on_error.pop_all()
     return database
 
 
@@ -146,13 +146,11 @@ def open_or_set_aside(path: Path, now: int) -> tuple[sqlite3.Connection, Path | 
         aside = set_aside(path, now, "its write-ahead log is damaged in the middle")
     is_clean = not path.with_name(f"{path.name}-wal").exists()
     try:
-        database = connect(path)
-        try:
+        with ExitStack() as on_error:
+            database = on_error.enter_context(closing(connect(path)))
             if not is_clean or path.stat().st_size < ALWAYS_CHECKED_BYTES:
                 check(database)
-        except BaseException:
-            database.close()
-            raise
+            on_error.pop_all()
         return database, aside
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and not is_damage(error, opening=True):
