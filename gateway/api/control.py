@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from devices.fleet_csv import FleetError
 from devices.profile import ProfileError
+from gateway.api.bodies import file_body, whole
 from gateway.api.parts import Parts, RequestError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -14,38 +15,21 @@ MAX_BYTES = 16 * 1024 * 1024
 
 router = APIRouter(tags=["control"])
 
-_CHUNK = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/x-ndjson": {
-                "schema": {"type": "string"},
-                "example": '{"file":"6f1d","start":0}\n'
-                '{"device":"water-1","observed_at":"2026-05-28T20:26:40Z","ph":7.1}\n',
-            }
-        },
-    }
-}
+_CHUNK = file_body(
+    "application/x-ndjson",
+    '{"file":"6f1d","start":0}\n{"device":"water-1","observed_at":"2026-05-28T20:26:40Z","ph":7.1}\n',
+)
 
 
 @router.post("/backfill", summary="Take in one chunk of old readings", openapi_extra=_CHUNK)
 async def backfill(request: Request, parts: Parts) -> Mapping[str, object]:
     """The first line names the file and the number of the chunk's first record; then one record a line, or none to ask
     how far the file has come (`done`). The answer comes when the records are on disk."""
-    chunk = await _body(request)
+    chunk = await whole(request, MAX_BYTES, "send fewer records at a time")
     try:
         return await run_in_threadpool(parts.backfill, chunk)
     except RequestError as error:
         raise HTTPException(400, str(error)) from error
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > MAX_BYTES:
-            raise HTTPException(413, f"more than {MAX_BYTES} bytes; send fewer records at a time")
-    return bytes(body)
 
 
 @router.post("/reload", summary="Read the fleet and the device profiles anew")

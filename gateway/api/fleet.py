@@ -14,6 +14,7 @@ from devices.fleet_changes import UnknownDeviceError
 from devices.fleet_csv import MAX_BYTES, FleetError, first_problem
 from devices.fleet_row import DEFAULT_ZONE, DEVICE_ID, MOST_CALIBRATIONS, MOST_IDS, FleetRow
 from devices.profile import ProfileError
+from gateway.api.bodies import blocks, file_body
 from gateway.api.fleet_office import Changed
 from gateway.api.mending import ReplayStep
 from gateway.api.parts import Parts
@@ -155,17 +156,7 @@ def replace(
     )
 
 
-_CSV = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "text/csv": {
-                "schema": {"type": "string"},
-                "example": "device,profile,commune,hardware_ids\nlamp-017,nas_ul2030,10642,70B3D58FF1000017\n",
-            }
-        },
-    }
-}
+_CSV = file_body("text/csv", "device,profile,commune,hardware_ids\nlamp-017,nas_ul2030,10642,70B3D58FF1000017\n")
 
 
 @router.post("/devices/import", summary="Make the fleet as a CSV says", openapi_extra=_CSV)
@@ -178,12 +169,8 @@ async def import_csv(
     """All of it, or nothing if a row is bad. Without `preview=false` it only says what would change."""
     with TemporaryDirectory(prefix="village-") as folder:
         file = File(folder) / "fleet.csv"
-        size = 0
         with file.open("wb") as out:
-            async for block in request.stream():
-                size += len(block)
-                if size > MAX_BYTES:
-                    raise HTTPException(413, f"longer than {MAX_BYTES} bytes; this is not a fleet")
+            async for block in blocks(request, MAX_BYTES, "this is not a fleet"):
                 out.write(block)
         return await run_in_threadpool(
             _told, lambda: parts.fleet.import_file(file, prune=prune, preview=preview), preview=preview

@@ -8,22 +8,13 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.analytics.laboratory import Kept, LaboratoryDiskError
 from gateway.analytics.laboratory_csv import MAX_BYTES, MOST_DAYS, VALID_DAYS, LaboratoryError
+from gateway.api.bodies import file_body, whole
 from gateway.api.parts import Parts
 from gateway.api.schemas import TimeText, time_text
 
 router = APIRouter(tags=["laboratory"])
 
-_CSV = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "text/csv": {
-                "schema": {"type": "string"},
-                "example": "device,time,bod5,coliform,valid_days\nriver-1,2026-01-31T08:30,6.5,5000,30\n",
-            }
-        },
-    }
-}
+_CSV = file_body("text/csv", "device,time,bod5,coliform,valid_days\nriver-1,2026-01-31T08:30,6.5,5000,30\n")
 
 
 class _Shape(BaseModel):
@@ -114,11 +105,7 @@ async def enter(
     ] = VALID_DAYS,
 ) -> SamplesEntered:
     """All of the rows, or nothing if one is bad. A sample of the same station and time is replaced."""
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > MAX_BYTES:
-            raise HTTPException(413, f"more than {MAX_BYTES} bytes; enter them in several files")
+    body = await whole(request, MAX_BYTES, "enter them in several files")
     try:
         text = body.decode("utf-8-sig")
         found = await run_in_threadpool(parts.laboratory.add, text, by, valid_days, preview=preview)
