@@ -28,6 +28,7 @@ from gateway.backup_set import (
     sync_folder,
     verify,
 )
+from gateway.line.witness import SUFFIX
 from gateway.settings import Settings
 
 DISTRIBUTION = "smart-village-gateway"
@@ -38,7 +39,7 @@ PAGES = 1000
 """SQLite pages copied between two looks at the progress. Chosen."""
 RESERVE_BYTES = 64 << 20
 """Room that must be left where the backup goes. Chosen."""
-_PASSING = (".lock", ".new", "-wal", "-shm", "-journal", ".sock", ".pid")
+_PASSING = (".lock", ".new", "-wal", "-shm", "-journal", ".sock", ".pid", SUFFIX)
 """Endings of files that mean nothing to another machine; what they hold of a database, its copy holds."""
 _REPLACED = (".before-restore-", ".restoring")
 """What an earlier restore set aside or left behind: it would grow with every backup of a backup."""

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import stat
 import tempfile
+import time
 import tomllib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
@@ -25,6 +26,7 @@ from gateway.doctor_broker import Finding, examine_accounts, examine_broker, exa
 from gateway.line.journal_file import set_aside_files
 from gateway.line.migrations import SCHEMA_VERSION
 from gateway.line.salvage_report import reports
+from gateway.line.witness import lost_ends
 from gateway.model import StoreError
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.running import health_of
@@ -188,6 +190,9 @@ def _journal_in_use(path: Path) -> tuple[Finding, dict[str, str]]:
             what = "install that version again, or go back with `deploy/upgrade.sh --back`"
             return Finding("journal", False, f"{path}: was written by a newer version of the gateway; {what}"), {}
         words = {report.file: report.in_words for report in reports(journal)}
+        ends = [end for end in lost_ends(journal) if time.time() - end.at / 1e9 < DAY_SECONDS]
+    if ends:
+        return Finding("journal", False, f"{path}: {ends[-1].in_words}; check the disk and its power"), words
     return Finding("journal", True, f"{path}: version {version}, as this gateway writes it"), words
 
 

@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from gateway.southbound.mqtt import MqttEdge
 
 ALARM_SECONDS = 86400
-"""A loss at the broker is shown for a day, so that somebody sees it."""
+"""A loss at the broker, or of the journal's end, is shown for a day, so that somebody sees it."""
 NEARLY_FULL = 0.8
 """Share of the journal's room from which on it is said. Chosen."""
 _LOST_AT = "lost_at_broker_at"
@@ -96,6 +96,9 @@ class Health:
 
     def _damage(self) -> PartHealth | None:
         """Damaged journals stay an alarm until somebody has looked at them and moved the files away."""
+        for end in reversed(self._records.lost_ends()):
+            if 0 <= time.time() - end.at / 1e9 < ALARM_SECONDS:
+                return PartHealth("journal", "failing", f"{end.in_words}; check the disk, `village journal status`")
         asides = set_aside_files(self._journal.path)
         done = {report.file: report for report in self._records.salvaged()} if asides else {}
         for file in reversed(asides):

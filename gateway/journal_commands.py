@@ -180,6 +180,8 @@ def _print_status(settings: Settings, path: Path, records: Records) -> None:
     if held := records.held():
         typer.echo(f"held       {held} uplinks wait until the clock is right")
     typer.echo(f"lost       {records.broker_lost()} uplinks at the broker, {records.lost_on_disk()} lines on this disk")
+    for end in records.lost_ends():
+        typer.echo(f"end gone   {moment(end.at)}: {end.in_words}")
     done = {report.file: report for report in records.salvaged()}
     for report in done.values():
         typer.echo(f"salvaged   {report.file}, {moment(report.at)}: {report.in_words}")

@@ -26,13 +26,14 @@ from gateway.backup_set import (
     verify,
 )
 from gateway.line.journal_file import lock
+from gateway.line.witness import SUFFIX
 from gateway.settings import Settings
 from gateway.settings_file import load_settings
 from gateway.southbound.subscriptions import NOTE
 
 BLOCK = 1 << 20
-_PARTS = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database; they belong to the one that is replaced."""
+_PARTS = ("-wal", "-shm", "-journal", SUFFIX)
+"""What is kept beside a database, by SQLite and by the gateway; they belong to the one that is replaced."""
 
 
 class Restored(NamedTuple):

@@ -322,6 +322,8 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            """An answer is two writes: the second would wait 40 ms for the client's acknowledgement of the first."""
 
             def setup(self) -> None:
                 super().setup()

@@ -159,7 +159,13 @@ def box(tmp_path: Path) -> Path:
     store.write(b"streetlight,commune=10642,device=lamp-1 power=42 1795132800000000000\n")
     store.close()
     (folder / "data" / "state.bin").write_bytes(b"state")
-    for name in ("journal.lock", "state.new", "state.bin.before-restore-20260101T000000Z", "x.restoring"):
+    for name in (
+        "journal.lock",
+        "journal.db.witness",
+        "state.new",
+        "state.bin.before-restore-20260101T000000Z",
+        "x.restoring",
+    ):
         (folder / "data" / name).touch()
     (folder / "data" / "alerts").mkdir()
     (folder / "data" / "alerts" / "open.json").write_text("[]")
@@ -232,12 +238,15 @@ def test_nothing_is_written_over_unless_told_and_then_it_is_set_aside(box: Path,
     settings = load_settings(box, {})
     made = back_up(settings, box, tmp_path / "usb")
     (box.parent / "lamps.csv").write_text("changed since")
+    witness = box.parent / "data" / "journal.db.witness"
+    witness.write_bytes(b"of the journal that is replaced")
     with pytest.raises(BackupError, match="exists; --replace sets it aside"):
         restore(made, box, {})
     assert (box.parent / "lamps.csv").read_text() == "changed since"
     done = restore(made, box, {}, replace=True, now=lambda: 0.0)
     aside = box.parent / "lamps.csv.before-restore-19700101T000000Z"
     assert aside in done.set_aside
+    assert not witness.exists()
     assert aside.read_text() == "changed since"
     assert (box.parent / "lamps.csv").read_text().startswith("device,profile")
 

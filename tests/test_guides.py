@@ -15,6 +15,7 @@ ELSEWHERE = {
     "again and again": "gateway/southbound/mqtt.py",
     "no room": "gateway/line/journal.py",
     "holds": "gateway/line/journal.py",
+    "the end of the journal is gone": "gateway/line/witness.py",
     "ends on": "gateway/certificates.py",
     "ended": "gateway/certificates.py",
     "may read it": "gateway/certificates.py",

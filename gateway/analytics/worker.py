@@ -172,7 +172,7 @@ class AnalyticsWorker:
 
     def take(self, judged: Sequence[Judged]) -> None:
         """Readings that are on disk now. Returns at once."""
-        if self._taken - self._looked_at < MOST_WAITING and self.failed is None:
+        if self._taken - self._looked_at + len(judged) <= MOST_WAITING and self.failed is None:
             self._taken += len(judged)
             self._queue.put(judged)
         elif not self._skipped_since:

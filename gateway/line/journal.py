@@ -23,6 +23,7 @@ from gateway.line.raw_uplinks import write_raw, write_refused
 from gateway.line.replayed import Replayed, write_replayed
 from gateway.line.salvage import take_back
 from gateway.line.unwritten import INSERT_NOTE, Unwritten, add_to
+from gateway.line.witness import LOST_END, Witness, held, lost_end
 from gateway.model import Batch, Heard, Outcome, Row
 
 log = structlog.get_logger(__name__)
@@ -50,8 +51,10 @@ class Journal:
         """
         self.path, self.bounds, self._now = path, bounds or Bounds(), now
         self._lock_file = lock(path)
+        self._witness = Witness(path)
         with ExitStack() as on_error:
             on_error.callback(os.close, self._lock_file)
+            on_error.callback(self._witness.close)
             self._database, self.set_aside = open_or_set_aside(path, now())
             self._load_or_set_aside(stores)
             on_error.pop_all()
@@ -89,6 +92,7 @@ class Journal:
         self._unwritten = Unwritten()
         self._totals = self._load_totals()
         check_sums(self._database)
+        self._look_for_lost_end()
 
     def _enroll_stores(self, stores: Sequence[str]) -> dict[str, int]:
         known: dict[str, int] = dict(self._database.execute("SELECT name, id FROM store"))
@@ -121,6 +125,14 @@ class Journal:
             self.count("received", -lost)
             sums[0] -= lost
         return sums
+
+    def _look_for_lost_end(self) -> None:
+        lost = lost_end(self._witness.read(), self._database, self.path, self._now())
+        if lost is not None:
+            log.error(lost.in_words, file=str(self.path))
+            self.count("lost_on_disk", lost.uplinks)
+            self.count("lines_lost_on_disk", lost.lines)
+            self.remember(f"{LOST_END}{lost.at:020}", f"{lost.uplinks} {lost.lines}")
 
     def _heard_of(self, query: str, row: int) -> Iterator[list[Heard]]:
         for (data,) in self._database.execute(query, (row,)):
@@ -208,10 +220,12 @@ class Journal:
                     write_replayed(database, replayed, now)
                 if also is not None:
                     also(database)
+                present = held(database)
         except sqlite3.OperationalError as error:
             self.rows.give_back(accepted)
             self.full_since = self.full_since or time.monotonic()
             raise JournalFullError(f"journal cannot write: {error}") from error
+        self._witness.write(present)
         self.full_since, self.newest_at = None, newest_at
         self.rows.applied(accepted)
         self._unwritten.clear()
@@ -272,10 +286,12 @@ class Journal:
                         folded = self._fold(database)
                     if prune:
                         more = self._pruner.prune(database, self._folded_through, self._now(), self.bounds)
+                    present = held(database)
             except sqlite3.OperationalError as error:
                 self.rows.give_back(accepted)
                 log.error("journal cannot tidy up", error=str(error))  # noqa: TRY400 - a full disk is no bug
                 return
+            self._witness.write(present)
             if fold:
                 self._changed_hours |= folded
                 self.ledger.clear()
@@ -362,6 +378,7 @@ class Journal:
             damage = error
         self.rows.close()
         self._database.close()
+        self._witness.close()
         if is_damage(damage):
             journal_file.set_aside(self.path, self._now(), str(damage))
         os.close(self._lock_file)

@@ -12,6 +12,7 @@ from gateway.line.journal_file import is_damage
 from gateway.line.ledger import HOUR, REFUSED_FOR, Ledger, Totals, Unfolded, unpack_heard
 from gateway.line.pruning import USED_BYTES
 from gateway.line.salvage_report import Report, reports
+from gateway.line.witness import LostEnd, lost_ends
 
 
 class StoreTotals(NamedTuple):
@@ -275,6 +276,11 @@ class Records:
         """What came of damaged journals that this one has taken over."""
         with self._reading() as reader:
             return reports(reader)
+
+    def lost_ends(self) -> list[LostEnd]:
+        """What the disk has lost of the journal's end, each time it was noticed."""
+        with self._reading() as reader:
+            return lost_ends(reader)
 
     def used_bytes(self) -> int:
         """Bytes in the journal's file for readings that wait; see ``pruning.USED_BYTES``."""

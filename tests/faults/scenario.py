@@ -115,19 +115,19 @@ class Scenario:
 
         await_that(f"{wanted} uplinks are on disk", taken, PATIENCE)
 
-    def await_delivered(self, store: str = STORE) -> None:
+    def await_delivered(self, store: str = STORE, patience: float = PATIENCE) -> None:
         """Return when nothing waits for the store."""
 
         def waiting() -> int:
             return sum(entry["waiting"] for entry in self.ledger()["lines"]["stores"] if entry["store"] == store)
 
-        await_that("nothing waits for the store", lambda: waiting() == 0, PATIENCE)
+        await_that("nothing waits for the store", lambda: waiting() == 0, patience)
 
-    def settle(self) -> None:
-        """Return when everything sent has been acknowledged, taken and delivered."""
+    def settle(self, patience: float = PATIENCE) -> None:
+        """Return when everything sent has been acknowledged, taken and delivered; the last may take so long [s]."""
         self.await_published()
         self.await_taken()
-        self.await_delivered()
+        self.await_delivered(patience=patience)
 
     # the verdict ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.line.migrations import SCHEMA_VERSION
 from gateway.line.records import Records
+from gateway.line.witness import LostEnd
 from tests import servers
 from tests.faults.field import Field, fleet
 from tests.faults.lives import Lives
@@ -26,6 +27,7 @@ Measured = Callable[[str], None]
 LARGEST_COMMIT = ENOUGH // 5
 """Uplinks; more than the broker has in flight at a time."""
 PAGE = 4096
+FILE, LOG, INDEX = "journal.db", "journal.db-wal", "journal.db-shm"
 
 
 class Filled(NamedTuple):
@@ -108,6 +110,15 @@ def said_to_be_lost(scenario: Scenario) -> tuple[int, int]:
     return lines + sum(report.lost_refused for report in reports), unknown
 
 
+def lost_ends(scenario: Scenario) -> list[LostEnd]:
+    """What the gateway says is gone of the journal's end."""
+    records = Records(scenario.journal)
+    try:
+        return records.lost_ends()
+    finally:
+        records.close()
+
+
 # what is done to it -----------------------------------------------------------------------------------------------
 
 
@@ -152,6 +163,13 @@ def overwrite_head(data: Path) -> None:
         file.write(bytes(100))
 
 
+def overwrite_last_frame(data: Path) -> None:
+    """Header and page of the log's last frame are random bytes."""
+    with (data / LOG).open("r+b") as file:
+        file.seek(-(PAGE + 24), 2)
+        file.write(random.Random(1).randbytes(PAGE + 24))
+
+
 def remove(*names: str) -> Callable[[Path], None]:
     """As if they had never been."""
 
@@ -162,7 +180,6 @@ def remove(*names: str) -> Callable[[Path], None]:
     return damage
 
 
-FILE, LOG, INDEX = "journal.db", "journal.db-wal", "journal.db-shm"
 FLIPS: dict[str, tuple[str, Callable[[Path], None]]] = {
     **{f"bits in the file, seed {seed}": ("stopped", flip(FILE, seed)) for seed in (1, 2, 3)},
     **{f"bits in the log, seed {seed}": ("crashed", flip(LOG, seed)) for seed in (1, 2, 3)},
@@ -193,6 +210,7 @@ def test_what_damage_costs_is_counted_and_said(
 
 TAILS: dict[str, tuple[str, Callable[[Path], None], int]] = {
     "last page of the log torn": ("crashed", tear(LOG), LARGEST_COMMIT),
+    "last frame of the log overwritten": ("crashed", overwrite_last_frame, LARGEST_COMMIT),
     "log cut in half": ("crashed", cut(LOG, 0.5), ENOUGH),
     "log gone": ("crashed", remove(LOG, INDEX), ENOUGH),
     "everything gone": ("stopped", remove(FILE, LOG, INDEX), ENOUGH),
@@ -200,16 +218,19 @@ TAILS: dict[str, tuple[str, Callable[[Path], None], int]] = {
 
 
 @pytest.mark.parametrize("what", TAILS)
-def test_what_a_disk_takes_back_from_the_end_looks_like_never_written(
+def test_what_a_disk_takes_back_from_the_end_is_noticed(
     tmp_path: Path, filled: Filled, influx: Server, what: str, measured: Measured
 ) -> None:
-    """SQLite's log cannot tell it from a commit that was not finished: the gateway goes on with what there is."""
+    """SQLite's log cannot tell it from a commit that was not finished; the witness beside it can."""
     image, damage, most = TAILS[what]
     with copied(filled, getattr(filled, image), tmp_path, influx) as scenario:
         damage(tmp_path / "data")
         deliver(scenario)
         missing = scenario.judge(lost=most)
-        measured(f"{len(missing)} of {ENOUGH} uplinks lost, {said_to_be_lost(scenario)[0]} said to be lost")
+        said = sum(end.uplinks for end in lost_ends(scenario))
+        assert len(missing) <= said <= len(missing) + scenario.field.acknowledged - ENOUGH
+        assert not missing or scenario.part("journal")[0] == "failing"
+        measured(f"{len(missing)} of {ENOUGH} uplinks lost, {said} said to be lost")
 
 
 def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path, filled: Filled, influx: Server) -> None:
