@@ -96,18 +96,21 @@ class Health:
 
     def _damage(self) -> PartHealth | None:
         """Damaged journals stay an alarm until somebody has looked at them and moved the files away."""
-        for end in reversed(self._records.lost_ends()):
-            if 0 <= time.time() - end.at / 1e9 < ALARM_SECONDS:
-                return PartHealth("journal", "failing", f"{end.in_words}; check the disk, `village journal status`")
         asides = set_aside_files(self._journal.path)
         done = {report.file: report for report in self._records.salvaged()} if asides else {}
+        ends = [end for end in self._records.lost_ends() if 0 <= time.time() - end.at / 1e9 < ALARM_SECONDS]
+        gone = f"; {ends[-1].in_words}" if ends else ""
         for file in reversed(asides):
             report = done.get(file.name)
             if report is None:
                 text = f"a damaged journal was set aside as {file.name}; stop the gateway, `village journal salvage` it"
                 return PartHealth("journal", "failing", text)
-            text = f"a damaged journal was set aside as {file.name}: {report.in_words}; check the disk, move it away"
-            return PartHealth("journal", "failing" if report.has_losses else "waiting", text)
+            text = (
+                f"a damaged journal was set aside as {file.name}: {report.in_words}{gone}; check the disk, move it away"
+            )
+            return PartHealth("journal", "failing" if report.has_losses or ends else "waiting", text)
+        if ends:
+            return PartHealth("journal", "failing", f"{gone[2:]}; check the disk, `village journal status`")
         if self._journal.rows.lost:
             lost = self._journal.rows.lost
             text = f"{lost} lines could not be read back from the disk for a store; see `village journal status`"

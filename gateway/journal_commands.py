@@ -23,6 +23,7 @@ from gateway.settings_file import load_settings
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings; they name the journal's folder.")]
 CONFIG = Path("village.toml")
+STOP_IT = "this needs it stopped: `systemctl stop village-gateway`, this command, `systemctl start village-gateway`"
 FORGET_ROWS = 1000
 """Rows of one transaction, so that a small disk has room for it. Chosen."""
 
@@ -71,7 +72,7 @@ def salvage(
         path = settings.gateway.data_dir / "journal.db"
         if file is not None and not file.is_file():
             raise ValueError(f"{file}: no such file")
-        number = lock(path)
+        number = lock(path, STOP_IT)
         try:
             database, aside = open_or_set_aside(path, time.time_ns())
             try:
@@ -104,7 +105,7 @@ def forget(
         if store in {place.name for place in settings.store}:
             raise ValueError(f"{store!r} is in the settings; take its [[store]] out of them first")
         path = journal_file(settings)
-        number = lock(path)
+        number = lock(path, STOP_IT)
         try:
             database = connect(path)
             try:

@@ -532,6 +532,20 @@ def test_one_turn_brings_a_bounded_number(bench: Callable[..., Bench], monkeypat
         assert max(sizes) == 50
 
 
+def test_one_turn_brings_a_bounded_number_of_bytes(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made of packs of many moments is large until it is on disk."""
+    monkeypatch.setattr(mqtt_module, "MAX_BYTES", 10_000)
+    with scripted_broker() as script:
+        edge = bench(script.port).connect()
+        script.send(b"".join(publish_packet(n, b"x" * 900) for n in range(1, 101)))
+        sizes: list[int] = []
+        while sum(sizes) < 100 * 900:
+            sizes.append(sum(len(uplink.payload) for uplink in edge.poll()))
+        assert 0 < max(sizes) <= 10_000 + 900
+
+
 def test_topic_that_is_no_text_is_still_an_uplink(bench: Callable[..., Bench]) -> None:
     """It is refused and kept by the line, like anything strange."""
     with scripted_broker() as script:

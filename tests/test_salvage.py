@@ -334,7 +334,8 @@ def test_status_says_what_waits_and_forget_lets_go_of_a_store_no_longer_used(tmp
     journal = fill(tmp_path, 5)
     status, text = village(tmp_path, "forget", "province", "--yes")
     assert status == 2
-    assert text.endswith("in use by another gateway; stop it first, or use another data_dir\n")
+    assert "in use by another gateway; this needs it stopped: `systemctl stop village-gateway`" in text
+    assert text.count("\n") == 1
     assert "5 lines wait" not in village(tmp_path, "status")[1]
     journal.close()
     status, text = village(tmp_path, "status")

@@ -2,13 +2,18 @@
 
 import os
 import socket
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.gateway_process import EMBEDDED, GatewayProcess, Publisher, await_that
 from tests.servers import Server
+
+WATCHDOG_SECONDS = 0.4
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         listener.bind(str(path))
         listener.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+        monkeypatch.setenv("WATCHDOG_USEC", str(int(WATCHDOG_SECONDS * 1e6)))
         yield listener
 
 
@@ -49,6 +54,29 @@ def test_systemd_hears_ready_alive_and_stopping(tmp_path: Path, broker: Server, 
     assert "STOPPING=1" not in words
     assert gateway.stop() == 0
     assert heard(systemd)[-1] == "STOPPING=1"
+
+
+def test_a_line_that_hangs_gives_no_sign_of_life(tmp_path: Path, broker: Server, systemd: socket.socket) -> None:
+    """The other threads go on, and do not speak for it: systemd, which hears nothing, would start it anew."""
+    with GatewayProcess(tmp_path, broker.port, EMBEDDED) as gateway, Publisher(broker) as field:
+        await_that("connected", lambda: part(gateway, "broker")[0] == "ok")
+        with closing(sqlite3.connect(tmp_path / "data" / "journal.db", isolation_level=None)) as other:
+            # The line waits ten seconds for whoever has locked the journal.
+            other.execute("BEGIN IMMEDIATE")
+            field.send("village/10642/lamp-017/up", '{"power":1,"seq":1}')
+            last = time.monotonic()
+
+            def is_silent() -> bool:
+                nonlocal last
+                if "WATCHDOG=1" in heard(systemd):
+                    last = time.monotonic()
+                return time.monotonic() - last > 5 * WATCHDOG_SECONDS
+
+            await_that("systemd hears nothing for five times as long as it waits", is_silent)
+            assert gateway.ask("/ledger")["totals"]["kept"] == 0
+            other.execute("ROLLBACK")
+        await_that("it gives signs of life again", lambda: "WATCHDOG=1" in heard(systemd))
+        await_that("nothing is lost", lambda: gateway.totals()["kept"] == 1)
 
 
 def test_a_journal_damaged_while_the_gateway_runs_is_set_aside_and_salvaged(tmp_path: Path, broker: Server) -> None:

@@ -34,8 +34,8 @@ TICK_SECONDS = 1.0
 MEND_SECONDS = 20.0
 SAVE_SECONDS = 60.0
 HEALTH_SECONDS = 10.0
-MOST_WAITING = 100_000
-"""Lines of readings that may wait to be looked at: twelve seconds of a province, 50 MB. Chosen."""
+MOST_WAITING = 80_000
+"""Lines of readings that may wait to be looked at: ten seconds of a province, 40 MB. Chosen."""
 AT_ONCE = 10_000
 """Lines of readings that are looked at together; bounds the memory of one look. Chosen."""
 

@@ -111,8 +111,12 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         database.execute(query).fetchone()
 
 
-def lock(path: Path) -> int:
+def lock(path: Path, advice: str = "stop it first, or use another data_dir") -> int:
     """Claim the journal for this process; the claim ends with the file descriptor that is returned.
+
+    Args:
+        path: the journal.
+        advice: what to do where another process has it.
 
     Raises:
         JournalError: another process has it, or the folder cannot be written to.
@@ -126,7 +130,7 @@ def lock(path: Path) -> int:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(number)
-        raise JournalError(f"{path}: in use by another gateway; stop it first, or use another data_dir") from error
+        raise JournalError(f"{path}: in use by another gateway; {advice}") from error
     return number
 
 
