@@ -24,6 +24,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,7 +206,8 @@ def edited(document: bytes, edits: bytes) -> bytes:
             case 5 if isinstance(parent, dict):
                 parent[str(ODD[other % len(ODD)])] = parent.pop(key)
             case _ if isinstance(parent[key], int | float):
-                parent[key] = parent[key] * SCALES[other % len(SCALES)]
+                with suppress(OverflowError):  # a whole number of 300 digits, times 0.5
+                    parent[key] = parent[key] * SCALES[other % len(SCALES)]
     return json.dumps(tree, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
