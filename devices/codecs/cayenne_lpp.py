@@ -18,6 +18,7 @@ The numbers are in the type's own unit (lx, Cel, %, g, hPa, deg/s, deg, m, V, A,
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from devices.codecs import Context, Decoder
@@ -133,20 +134,25 @@ def read(payload: bytes) -> dict[str, float]:
         if position + 2 > end:
             raise RefusedError(Reason.LENGTH, f"byte {position} is a channel without a type")
         channel, kind = payload[position], payload[position + 1]
-        parts = TYPES.get(kind)
-        if parts is None:
+        parts = _parts(channel, kind)
+        if not parts:
             raise RefusedError(Reason.UNSUPPORTED, f"byte {position + 1}: {kind} is no type of Cayenne LPP")
         position += 2
-        for part in parts:
-            raw = payload[position : position + part.size]
-            if len(raw) < part.size:
+        for path, size, signed, divide in parts:
+            raw = payload[position : position + size]
+            if len(raw) < size:
                 raise RefusedError(Reason.LENGTH, f"channel {channel} type {kind}: the payload ends within the value")
-            path = f"{channel} {kind}{part.suffix}"
             if path in numbers:
                 raise RefusedError(Reason.INTEGRITY, f"channel {channel} type {kind} comes twice")
-            numbers[path] = int.from_bytes(raw, "big", signed=part.signed) / part.divide
-            position += part.size
+            numbers[path] = int.from_bytes(raw, "big", signed=signed) / divide
+            position += size
     return numbers
+
+
+@lru_cache(maxsize=1024)
+def _parts(channel: int, kind: int) -> tuple[Part, ...]:
+    """A type's numbers with the whole path of each in place of its suffix; none if there is no such type."""
+    return tuple(part._replace(suffix=f"{channel} {kind}{part.suffix}") for part in TYPES.get(kind, ()))
 
 
 def encode(numbers: Mapping[str, float]) -> bytes:

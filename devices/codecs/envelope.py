@@ -1,7 +1,6 @@
 """What a LoRaWAN network server wraps a payload in, as far as it is the same for every server."""
 
 import binascii
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from pydantic_core import to_json
@@ -16,6 +15,7 @@ ENVELOPES = frozenset({"chirpstack", "things_stack"})
 READS_JSON = frozenset({"json_fields", "native"})
 """Codecs for what the server's own payload formatter made; every other codec reads the device's bytes."""
 
+_DBM, _DB = VOCABULARY["rssi"].unit, VOCABULARY["snr"].unit
 _LARGEST_COUNT = 2**32 - 1
 """LoRaWAN frame counters have 32 bits."""
 
@@ -56,7 +56,7 @@ class Inner:
         self._decode: Decoder = load(profile.codec).decoder(profile)
         declared = {entry.name for entry in profile.properties}
         own = {entry.name for entry in profile.properties if entry.path and entry.path != entry.name}
-        self._from_gateway = declared & {"rssi", "snr"} - own
+        self._wants_rssi, self._wants_snr = (name in declared - own for name in ("rssi", "snr"))
         self._from_status = declared & FROM_NETWORK
 
     def message(self, wrapped: Wrapped, context: Context) -> Message:
@@ -68,21 +68,18 @@ class Inner:
             RefusedError: as the profile's codec; ``unsupported`` if only the bytes came and the codec reads fields;
                 ``malformed`` for bytes that are not base64; ``no_reading`` for an uplink without payload.
         """
-        link = self._link(wrapped.links, wrapped.observed_at)
+        observations = self._link(wrapped.links, wrapped.observed_at)
         payload = self._payload(wrapped)
         if payload is None:
-            if not link:
+            if not observations:
                 raise RefusedError(Reason.NO_READING, "the uplink carries no payload")
             inner = Message([])
         else:
-            inner = self._decode(payload, context._replace(port=wrapped.port))
-        at, new = wrapped.observed_at, tuple.__new__
-        observations = [
-            o if o.observed_at is not None else new(Observation, (o.property, o.value, o.unit, at))
-            for o in inner.observations
-        ]
+            event, zone, memory, retained, _, received_at = context
+            inner = self._decode(payload, Context(event, zone, memory, retained, wrapped.port, received_at))
+            observations = _timed(inner.observations, wrapped.observed_at) + observations
         return Message(
-            observations + link, wrapped.sequence, wrapped.identity, inner.zoned, inner.online, inner.stale,
+            observations, wrapped.sequence, wrapped.identity, inner.zoned, inner.online, inner.stale,
             inner.simulated or wrapped.simulated, inner.reply,
         )  # fmt: skip
 
@@ -108,19 +105,33 @@ class Inner:
 
     def _link(self, links: tuple[Link, ...], at: int | None) -> list[Observation]:
         """Signal at the gateway that heard the uplink best: by signal-to-noise ratio where it has one."""
-        if not links or not self._from_gateway:
+        if not links:
             return []
-        best = max(links, key=lambda link: (link.rssi if link.snr is None else link.snr, link.rssi))
-        values = {"rssi": best.rssi} if best.snr is None else {"rssi": best.rssi, "snr": best.snr}
-        return self._observed(((n, v) for n, v in values.items() if n in self._from_gateway), at)
+        rssi, snr = links[0] if len(links) == 1 else max(links, key=_strength)
+        found = [Observation("rssi", rssi, _DBM, at)] if self._wants_rssi else []
+        if snr is not None and self._wants_snr:
+            found.append(Observation("snr", snr, _DB, at))
+        return found
 
     def status(self, values: dict[str, float], at: int | None) -> list[Observation]:
         """What the network server knows of the device's supply, as far as the profile declares it."""
-        return self._observed(((n, v) for n, v in values.items() if n in self._from_status), at)
+        return [
+            Observation(name, value, VOCABULARY[name].unit, at)
+            for name, value in values.items()
+            if name in self._from_status
+        ]
 
-    @staticmethod
-    def _observed(values: Iterable[tuple[str, float]], at: int | None) -> list[Observation]:
-        return [Observation(name, value, VOCABULARY[name].unit, at) for name, value in values]
+
+def _strength(link: Link) -> tuple[float, float]:
+    return (link.rssi if link.snr is None else link.snr, link.rssi)
+
+
+def _timed(observations: list[Observation], at: int | None) -> list[Observation]:
+    """Values without a time of their own get the envelope's."""
+    new = tuple.__new__
+    return [
+        o if o.observed_at is not None else new(Observation, (o.property, o.value, o.unit, at)) for o in observations
+    ]
 
 
 def member(document: dict[str, object], key: str) -> dict[str, object]:

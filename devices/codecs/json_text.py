@@ -24,7 +24,7 @@ def read_json(payload: bytes) -> object:
             ``not_finite`` for the words NaN and Infinity.
     """
     try:
-        document = from_json(payload, allow_inf_nan=False)
+        document = from_json(payload, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise _fault(payload, str(error)) from error
     # Written out again, a document without a doubled key has as many quotation marks as before.
@@ -44,7 +44,7 @@ def read_object(payload: bytes) -> dict[str, object]:
 def read_flat_object(payload: bytes, texts: tuple[str, ...]) -> dict[str, object]:
     """As ``read_object``, cheaper for an object whose only texts are under the keys ``texts``."""
     try:
-        document = from_json(payload, allow_inf_nan=False)
+        document = from_json(payload, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         raise _fault(payload, str(error)) from error
     if type(document) is not dict:

@@ -30,6 +30,7 @@ WITHOUT_READINGS = (
 )  # fmt: skip
 """``up/normalized`` repeats the values of ``up`` in another vocabulary."""
 _LARGEST_PORT = 255
+_SIGNAL = frozenset({"rssi", "channel_rssi", "snr"})
 
 
 def decoder(profile: Profile) -> Decoder:
@@ -77,11 +78,14 @@ def _identity(document: dict[str, object]) -> str | None:
     ids = document.get("correlation_ids")
     if not isinstance(ids, list):
         return None
-    return next((entry for entry in ids if isinstance(entry, str) and entry.startswith("as:up:")), None)
+    for entry in ids:
+        if isinstance(entry, str) and entry.startswith("as:up:"):
+            return entry
+    return None
 
 
 def _link(entry: dict[str, object], is_lora: bool) -> Link | None:
-    if not {"rssi", "channel_rssi", "snr"} & entry.keys():
+    if _SIGNAL.isdisjoint(entry):
         return None
     rssi = number(entry.get("rssi") or entry.get("channel_rssi") or 0, "rssi")
     return Link(rssi, number(entry.get("snr") or 0, "snr") if is_lora else None)
