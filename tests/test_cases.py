@@ -8,8 +8,8 @@
 - ``expected.out``: one ``property value unit [time]`` a line, then what else the message says; or ``expected.err``: the
   reason, one word, and the reply if its protocol asks for one;
 - optionally ``context.toml``: ``profile`` (a shipped one, or a file beside the cases), ``event``, ``zone``,
-  ``retained``, ``port``, ``received_at``, and ``earlier``, the uplinks the codec has seen before: file and event. What
-  a case does not set, the codec's own ``context.toml`` beside the cases does.
+  ``retained``, ``port``, ``received_at``, and ``earlier``, the uplinks the codec has seen before: file, event and
+  ``received_at``. What a case does not set, the codec's own ``context.toml`` beside the cases does.
 
 ``UPDATE_CASES=1 pytest tests/test_cases.py`` writes the missing expectations; they are reviewed like code.
 """
@@ -54,7 +54,9 @@ class Case(NamedTuple):
         received_at, _ = times.instant(said["received_at"], UTC)
         context = Context(said["event"], ZoneInfo(said["zone"]), {}, said["retained"], said["port"], received_at)
         for earlier in said["earlier"]:
-            decode(payload_of(self.uplink.parent / earlier["file"]), context._replace(event=earlier["event"]))
+            at, _ = times.instant(earlier.get("received_at", said["received_at"]), UTC)
+            before = context._replace(event=earlier["event"], received_at=at)
+            decode(payload_of(self.uplink.parent / earlier["file"]), before)
         return decode(payload_of(self.uplink), context)
 
 

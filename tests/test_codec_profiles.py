@@ -8,6 +8,7 @@ from devices.codecs import load
 from devices.profile import Profile, ProfileError, shipped_profiles
 
 POWER = {"name": "power", "unit": "W", "path": "x"}
+KILOWATTS = [{"name": f"power_l{phase}", "unit": "kW"} for phase in (1, 2, 3)]
 
 
 def test_every_shipped_profile_compiles() -> None:
@@ -32,6 +33,7 @@ def test_every_shipped_profile_compiles() -> None:
         ("senml", {"options": {"format": "xml"}}, "json or cbor"),
         ("senml", {"properties": [{"name": "power", "unit": "W", "scale": 2}]}, "no scale"),
         ("tasmota", {"options": {"colour": 1}}, "options.colour"),
+        ("tasmota", {"properties": [POWER, *KILOWATTS]}, "power_l1: .* same unit"),
         ("zigbee2mqtt", {"options": {"colour": 1}}, "options.colour"),
         ("airrohr", {"properties": [{"name": "power", "unit": "W", "scale": 0}]}, "scale"),
         ("sparkplug_b", {"options": {"colour": 1}}, "options.colour"),

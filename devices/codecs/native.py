@@ -29,7 +29,6 @@ from devices.vocabulary import VOCABULARY
 
 _NOT_READINGS = frozenset({COMMAND, COMMAND_ACK, ERROR, STATE})
 _TEXTS = ("observed_at",)
-_HEADER = frozenset({"observed_at", "seq", "simulated"})
 _EXACT = 2**53
 """Whole numbers up to here are exact as a float too (RFC 8259, section 6): the bound of ``seq``."""
 _LONGEST_UNIT = 32

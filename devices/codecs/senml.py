@@ -82,7 +82,7 @@ class _Names:
     def __init__(self, fields: dict[str, Field]) -> None:
         self._fields = fields
         self._known: dict[tuple[str, str], tuple[Field | None, str]] = {}
-        self._units: dict[tuple[str, str], SenmlUnit] = {}
+        self._units: dict[tuple[str, str, str], SenmlUnit] = {}
 
     def find(self, base: str, own: str) -> tuple[Field | None, str]:
         """The field of a resolved name, None if the profile has none, and what stands before it: the device.
@@ -114,13 +114,14 @@ class _Names:
         Raises:
             RefusedError: ``unit`` if it cannot express the property.
         """
-        known = self._units.get((field.name, stated))
+        # With the declared unit: a property may have two paths in two units.
+        known = self._units.get((field.name, field.unit, stated))
         if known is None:
             known = UNITS.get(stated) if stated else SenmlUnit(field.unit)
             if known is None or (known.ucum != field.unit and conversion(field.name, known.ucum) is None):
                 raise RefusedError(Reason.UNIT, f"{field.name}: SenML unit {stated[:32]!r} cannot express it")
             # Bounded: only units of the table ever get here.
-            self._units[field.name, stated] = known
+            self._units[field.name, field.unit, stated] = known
         return known
 
 

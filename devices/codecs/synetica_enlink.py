@@ -30,8 +30,8 @@ TYPES = {
     "09": "u16",  # ozone, 0.0001 ppm
     "0A": "u16",  # reducing gases, 0.1 kOhm
     "0D": "u16",  # hydrogen sulphide, 0.01 ppm
-    "0E.*": "u32",  # pulse counter
-    "0F.*": "u8",  # Modbus exception
+    "0E.*": "x4",  # pulse counter
+    "0F.*": "x1",  # Modbus exception
     "10.*": "f32",  # Modbus, momentary
     "11.*": "f32",  # Modbus, counting
     "12": "f32",  # volatile organic compounds, ppm

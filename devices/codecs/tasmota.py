@@ -30,7 +30,7 @@ from devices.codecs.json_paths import follow, plant
 from devices.codecs.json_text import read_object
 from devices.codecs.status_text import read_status
 from devices.observation import Message, Observation, Reason, RefusedError
-from devices.profile import Profile
+from devices.profile import Profile, ProfileError
 
 _WILL = "LWT"
 _SENSOR = "SENSOR"
@@ -51,12 +51,12 @@ def decoder(profile: Profile) -> Decoder:
     """Compile the decoder of one profile.
 
     Raises:
-        ProfileError: a path that is none, or an option.
+        ProfileError: a path that is none, an option, or phases of an array that are declared otherwise than the array.
     """
     allow_options(profile)
     fields = compile_fields(profile)
-    phases = _phases(fields)
-    filled = _filled(phases)
+    phases = _phases(profile, fields)
+    filled = {field.name for targets in phases.values() for field in targets}
     plan = group(tuple(field for field in fields if field.name not in filled))
     doubled = len({field.name for field in fields}) != len(fields)
 
@@ -77,20 +77,27 @@ def decoder(profile: Profile) -> Decoder:
     return decode
 
 
-def _phases(fields: tuple[Field, ...]) -> Phases:
-    """Phase fields by their property; one without a path of its own is filled from the property's array."""
+def _phases(profile: Profile, fields: tuple[Field, ...]) -> Phases:
+    """Phase fields without a path of their own by the property whose array fills them.
+
+    Raises:
+        ProfileError: a phase is declared otherwise than the array it is filled from.
+    """
     by_name = {field.name: field for field in fields}
     found: Phases = {}
-    for name in by_name:
-        phases = tuple(by_name[f"{name}_l{phase}"] for phase in (1, 2, 3) if f"{name}_l{phase}" in by_name)
-        if len(phases) == 3:
-            found[name] = phases
+    for array in fields:
+        names = (f"{array.name}_l{phase}" for phase in (1, 2, 3))
+        phases = tuple(by_name[name] for name in names if name in by_name and by_name[name].path == (name,))
+        if len(phases) != 3:
+            continue
+        for phase in phases:
+            if phase._replace(name=array.name, path=array.path) != array:
+                raise ProfileError(
+                    f"{profile.id}: {phase.name}: it is filled from the array of {array.name}: give it the same unit, "
+                    "scale, shift, values and sentinels, or a path of its own"
+                )
+        found[array.name] = phases
     return found
-
-
-def _filled(phases: Phases) -> set[str]:
-    """Phase fields that have no path of their own."""
-    return {field.name for targets in phases.values() for field in targets if field.path == (field.name,)}
 
 
 def _observe(document: dict[str, object], plan: Plan, phases: Phases, at: int | None) -> list[Observation]:
@@ -163,8 +170,8 @@ def encode(profile: Profile, values: Mapping[str, float], observed_at: int, zone
     """
     document: dict[str, object] = {"Time": times.local_text(observed_at, zone)}
     fields = compile_fields(profile)
-    phases = _phases(fields)
-    filled = _filled(phases)
+    phases = _phases(profile, fields)
+    filled = {field.name for targets in phases.values() for field in targets}
     for field in fields:
         if field.name in filled:
             continue

@@ -1,6 +1,7 @@
 """One mistake at a time in every codec and profile, against the golden cases alone: ``python -m tests.mutation``.
 
-Prints what no case noticed, and the sums. With names, only those codec modules and profiles. Each mistake is made in
+Prints what no case noticed, and the sums; mistakes that change nothing are listed, with the reason, in
+``equivalents.toml`` and counted apart. With names, only those codec modules and profiles. Each mistake is made in
 memory: a codec's changed source is imported in its place, a changed profile handed to the codec.
 """
 
@@ -12,6 +13,7 @@ import json
 import signal
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -86,24 +88,46 @@ def try_profile(profile: str, mistake: Mistake) -> bool:
         return True
 
 
+class Equivalents:
+    """The mistakes that change nothing: what was read about them, and which of it was needed."""
+
+    def __init__(self) -> None:
+        text = (Path(__file__).parent / "equivalents.toml").read_text("utf-8")
+        self._entries: list[dict[str, str]] = tomllib.loads(text)["equivalent"]
+        self._needed: set[int] = set()
+
+    def name(self, mistake: Mistake) -> bool:
+        """Whether one of the entries speaks of this mistake."""
+        for number, entry in enumerate(self._entries):
+            place = mistake.where.partition(":")[0] if mistake.line else mistake.where
+            if place == entry["in"] and entry.get("line", "") in mistake.line:
+                self._needed.add(number)
+                return True
+        return False
+
+    def idle(self) -> list[str]:
+        """The entries that no mistake needed."""
+        left = set(range(len(self._entries))) - self._needed
+        return [f"{self._entries[number]['in']}: {self._entries[number].get('line', '')}" for number in sorted(left)]
+
+
 def _stopped(_number: int, _frame: FrameType | None) -> None:
     raise TimeoutError("does not end")
 
 
 def main(only: Sequence[str]) -> int:
-    """Make every mistake; 1 if one was not noticed."""
+    """Make every mistake; 1 if one that matters was not noticed, or an entry of the equivalents is idle."""
     signal.signal(signal.SIGALRM, _stopped)
-    made, noticed = Counter[str](), Counter[str]()
-    missed: list[Mistake] = []
+    sums = {kind: Counter[str]() for kind in KINDS}
+    equivalents = Equivalents()
     began = time.process_time()
 
     def count(mistake: Mistake, seen: bool) -> None:
         signal.alarm(0)
-        made[mistake.kind] += 1
-        noticed[mistake.kind] += seen
-        if not seen:
-            missed.append(mistake)
-            sys.stdout.write(f"{mistake.where}: {mistake.kind}: {mistake.what}\n")
+        outcome = "noticed" if seen else "equivalent" if equivalents.name(mistake) else "missed"
+        sums[mistake.kind].update([outcome])
+        if outcome == "missed":
+            sys.stdout.write(f"{mistake.where}: {mistake.kind}: {mistake.what}  {mistake.line}\n")
 
     profiles = {case.profile.id: case.profile for case, _, _ in cases()}
     for name, profile in sorted(profiles.items()):
@@ -116,9 +140,11 @@ def main(only: Sequence[str]) -> int:
             for mistake in in_source(file.stem, file.read_text("utf-8")):
                 signal.alarm(HANGS_AFTER)
                 count(mistake, try_source(file.stem, mistake))
-    sums = {kind: [noticed[kind], made[kind]] for kind in KINDS} | {"all": [noticed.total(), made.total()]}
-    sys.stdout.write(json.dumps({"noticed": sums, "cpu_seconds": round(time.process_time() - began)}) + "\n")
-    return 1 if missed else 0
+    total = sum(sums.values(), Counter[str]())
+    idle = [] if only else equivalents.idle()
+    sys.stdout.writelines(f"equivalents.toml: no mistake needs this any more: {entry}\n" for entry in idle)
+    sys.stdout.write(json.dumps({**sums, "all": total, "cpu_seconds": round(time.process_time() - began)}) + "\n")
+    return 1 if total["missed"] or idle else 0
 
 
 if __name__ == "__main__":

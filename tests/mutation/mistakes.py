@@ -17,14 +17,15 @@ from devices.vocabulary import VOCABULARY
 SCALE, SIGN, ORDER, UNIT, NAME = "scale", "sign", "byte order", "unit", "name"
 KINDS = (SCALE, SIGN, ORDER, UNIT, NAME)
 ENCODERS = frozenset(
-    {"encode", "written", "plant", "local_text", "rebirth_request", "node_birth", "node_death", "_set"}
+    {"encode", "written", "raw", "plant", "local_text", "rebirth_request", "node_birth", "node_death", "_set", "NAMES"}
 )
-"""Functions that write what a device says: the round trips of ``test_codecs`` are their proof, not the cases."""
+"""Functions and tables that write what a device says: the round trips of ``test_codecs`` are their proof."""
 TEXTS = frozenset({"native", "json_fields", "bare", "senml", "tasmota", "zigbee2mqtt", "airrohr", "sparkplug_b"})
 BYTES = frozenset(CODECS) - TEXTS
 """Codecs of devices behind a network server."""
 _TOKENS = re.compile(r"(?:[uifw](?:8|16|24|32|48|64)|bits|time|x[0-9]+)(?:&[0-9a-f]+)?(?::\S+)?\Z")
 _STRUCT = re.compile(r"[<>][a-zA-Z0-9]+\Z")
+_POWERS_OF_TEN = frozenset(10**power for power in range(1, 10))
 _UNITS = frozenset(UNITS) | {entry.unit for entry in VOCABULARY.values()}
 
 
@@ -35,6 +36,8 @@ class Mistake(NamedTuple):
     where: str
     """File and line, or profile and property."""
     what: str
+    line: str
+    """The codec's source line; empty for a profile."""
     made: Any
     """A codec's source as a tree, or a profile."""
 
@@ -44,7 +47,7 @@ class Mistake(NamedTuple):
 
 def in_source(name: str, source: str) -> Iterator[Mistake]:
     """Every mistake in one codec module."""
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.splitlines()
     skipped = _skipped(tree)
     for number, node in enumerate(ast.walk(tree)):
         if id(node) in skipped:
@@ -52,7 +55,8 @@ def in_source(name: str, source: str) -> Iterator[Mistake]:
         for kind, what, change in _changes(node):
             made = copy.deepcopy(tree)
             change(list(ast.walk(made))[number])
-            yield Mistake(kind, f"{name}.py:{getattr(node, 'lineno', 0)}", what, made)
+            at = getattr(node, "lineno", 1)
+            yield Mistake(kind, f"{name}.py:{at}", what, lines[at - 1].strip(), made)
 
 
 Change = Callable[[Any], None]
@@ -69,8 +73,10 @@ def _skipped(tree: ast.Module) -> set[int]:
             parts = [node] if node.name in ENCODERS else [node.returns, node.args, *node.decorator_list]
         elif isinstance(node, ast.AnnAssign):
             parts = [node.annotation]
-        elif isinstance(node, ast.Raise | ast.JoinedStr) or _names_an_option(node):
+        elif isinstance(node, ast.Raise | ast.JoinedStr) or _names_an_option(node) or _only_writes(node):
             parts = [node]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "number":
+            parts = [*node.args[1:]]  # what a refusal calls it
         found |= {id(inner) for part in parts if part is not None for inner in ast.walk(part)}
     return found
 
@@ -80,6 +86,10 @@ def _names_an_option(node: ast.AST) -> bool:
     if isinstance(node, ast.Assign):
         return "Literal" in ast.dump(node.value)
     return isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"allow_options", "text_table", "option"}
+
+
+def _only_writes(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assign) and any(getattr(target, "id", "") in ENCODERS for target in node.targets)
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, str, Change]]:
@@ -98,9 +108,21 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, str, Change]]:
             yield SIGN, f"signed={not signed}", lambda n: setattr(n.value, "value", not signed)
         case ast.Constant(value=float(value)) if value:
             yield SCALE, f"{value!r} times 10", lambda n: setattr(n, "value", value * 10)
+        case ast.Constant(value=bool()):
+            pass
+        case ast.Constant(value=int(value)) if value in _POWERS_OF_TEN:
+            yield SCALE, f"{value} times 10", lambda n: setattr(n, "value", value * 10)
+        case ast.Call(func=ast.Name(id="_one" | "Part")):
+            for flag in (one for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, bool)):
+                place = node.args.index(flag)
+                yield SIGN, f"signed={not flag.value}", partial(_negate, place)
         case ast.Constant(value=str(text)):
             for kind, wrong in _texts(text):
                 yield kind, f"{text!r} is {wrong!r}", partial(_say, wrong)
+
+
+def _negate(place: int, node: Any) -> None:
+    node.args[place].value = not node.args[place].value
 
 
 def _say(text: str, node: Any) -> None:
@@ -129,7 +151,7 @@ def _layouts(text: str) -> Iterator[tuple[str, str]]:
     tokens = text.split()
     for place, token in enumerate(tokens):
         others = []
-        if token[0] in "ui" and token[1].isdigit():
+        if token[0] in "ui" and token[1].isdigit() and "&" not in token:  # bits cut out of a number have no sign
             others.append((SIGN, ("i" if token[0] == "u" else "u") + token[1:]))
         if ":" in token:
             others.append((NAME, f"{token}x"))
@@ -148,9 +170,10 @@ def in_profile(profile: Profile) -> Iterator[Mistake]:
         for kind, changed in _entries(entry):
             properties = (*profile.properties[:place], changed, *profile.properties[place + 1 :])
             made = profile.model_copy(update={"properties": properties})
-            yield Mistake(kind, f"{profile.id}.toml: {entry.name}", _difference(entry, changed), made)
+            yield Mistake(kind, f"{profile.id}.toml: {entry.name}", _difference(entry, changed), "", made)
     for what, kind, options in _options(profile.options):
-        yield Mistake(kind, f"{profile.id}.toml: options", what, profile.model_copy(update={"options": options}))
+        made = profile.model_copy(update={"options": options})
+        yield Mistake(kind, f"{profile.id}.toml: options", what, "", made)
 
 
 def _entries(entry: ProfileProperty) -> Iterator[tuple[str, ProfileProperty]]:
