@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from devices.fleet_row import ALWAYS, DEFAULT_ZONE, Calibration, FleetRow, HardwareId, check_against_profile
 from devices.observation import Reason, RefusedError
+from devices.packed_texts import Index, Texts
 from devices.profile import Powered, Profile
 from devices.topics import ROOT, Source
 
@@ -106,9 +107,9 @@ class Registry:
         self._profile_number = {profile.id: number for number, profile in enumerate(self.profiles)}
         self.sources: tuple[Source, ...] = (Source(ROOT, f"{ROOT}/{{commune}}/{{device}}/{{event...}}"), *sources)
         self._patterns = [source.pattern for source in self.sources]
-        self.names: list[str] = []
-        self.index: dict[str, int] = {}
-        self.labels: list[str] = []
+        self.names = Texts()
+        self.index = Index(self.names)
+        self.labels = Texts()
         self.profile_of = array("H")
         self.commune_of = array("H")
         self.zone_of = array("H")
@@ -148,8 +149,8 @@ class Registry:
             self._claim_for_ever(row.hardware_ids[0].value, device)
         else:
             self._claim_hardware(row.hardware_ids, device)
-        self.index[row.device] = device
         self.names.append(row.device)
+        self.index.follow()
         self.labels.append(row.name)
         self.profile_of.append(number)
         self.commune_of.append(self.communes.add(row.commune))
@@ -184,15 +185,16 @@ class Registry:
         Raises:
             ValueError: unknown profile, a name or hardware id already taken; the registry must not be used then.
         """
-        first, count = len(self.names), len(columns.device)
+        first = len(self.names)
         unknown = set(columns.profile).difference(self._profile_number)
         if unknown:
             raise ValueError(f"profile: no profile {min(unknown)!r}; see `village devices supported`")
-        self.names += columns.device
-        self.labels += columns.name
-        self.index.update(zip(columns.device, range(first, first + count), strict=True))
-        if len(self.index) != len(self.names):
-            raise ValueError("device: a name stands twice in the fleet")
+        self.names.extend(columns.device)
+        self.labels.extend(columns.name)
+        try:
+            self.index.follow()
+        except ValueError as error:
+            raise ValueError(f"device: {error} in the fleet") from error
         for place, hardware_ids in columns.hardware_ids.items():
             if isinstance(hardware_ids, str):
                 self._claim_for_ever(hardware_ids, first + place)

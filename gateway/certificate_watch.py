@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from gateway.certificates import WARN_DAYS, examine, mode_problem, server_certificate_ends
+from gateway.certificate_ends import WARN_DAYS, examine, mode_problem, server_certificate_ends
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -1,14 +1,11 @@
-"""A small certificate authority for one commune: broker, API and device certificates; expiry and file modes watched."""
+"""A small certificate authority for one commune: broker, API and device certificates."""
 
 import ipaddress
 import os
 import re
 import shutil
-import socket
-import ssl
-import stat
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.certificate_ends import CertificateError, mode_problem, read_certificate
+
 AUTHORITY = Path("/etc/village/authority")
 """Where the installation keeps the authority: its key opens every door, so only root may look in."""
 AUTHORITY_DAYS, DEVICE_DAYS = 20 * 365, 10 * 365
@@ -31,16 +30,9 @@ SERVER_DAYS = 825
 """What every browser and phone still takes from an authority of one's own (Apple, since 2019)."""
 RENEW_DAYS = 60
 """A server's certificate is renewed when less is left; the timer looks each week. Chosen."""
-WARN_DAYS = 30
-"""Less than this is an alarm: the renewal has failed for a month. Chosen."""
-_MAX_BYTES = 1 << 20
 _BACKDATED = timedelta(days=1)
 """For clocks that are behind."""
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
-
-
-class CertificateError(Exception):
-    """A certificate cannot be made or read; one line, what to do."""
 
 
 class Pair(NamedTuple):
@@ -48,16 +40,6 @@ class Pair(NamedTuple):
 
     certificate: Path
     key: Path
-
-
-class State(NamedTuple):
-    """How a certificate is doing."""
-
-    path: Path
-    name: str
-    ends: datetime
-    problem: str
-    """One line, what to do; empty if there is none."""
 
 
 class Authority:
@@ -204,21 +186,6 @@ def _host(text: str) -> x509.GeneralName:
 # files ------------------------------------------------------------------------------------------------------------
 
 
-def read_certificate(path: Path) -> x509.Certificate:
-    """The first certificate of a PEM file.
-
-    Raises:
-        CertificateError: there is none.
-    """
-    try:
-        with path.open("rb") as file:
-            return x509.load_pem_x509_certificate(file.read(_MAX_BYTES))
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror}; `village certificates` makes certificates") from error
-    except ValueError as error:
-        raise CertificateError(f"{path}: is not a certificate in PEM form") from error
-
-
 def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), None)
@@ -262,61 +229,3 @@ def _give_to(key: Path, group: str) -> None:
         key.chmod(0o640)
     except (OSError, LookupError) as error:
         raise CertificateError(f"{key}: cannot be given to the group {group}: {error}") from error
-
-
-# watching ---------------------------------------------------------------------------------------------------------
-
-
-def mode_problem(path: Path) -> str:
-    """What is wrong with who may read a secret file; empty if nothing is, or if there is no such file."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return ""
-    if mode & 0o007:
-        return f"{path}: everybody on this machine may read it (mode {mode:04o}); chmod 600 {path}"
-    if mode & 0o020:
-        return f"{path}: its group may change it (mode {mode:04o}); chmod 640 {path}"
-    return ""
-
-
-def examine(paths: Iterable[Path], now: datetime, warn_days: int = WARN_DAYS) -> Iterator[State]:
-    """How long these certificates last; one that cannot be read is a problem too."""
-    for path in paths:
-        try:
-            found = read_certificate(path)
-        except CertificateError as error:
-            yield State(path, "", now, str(error))
-            continue
-        common = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        name = str(common[0].value) if common else ""
-        yield State(path, name, found.not_valid_after_utc, _age_problem(path, found, now, warn_days))
-
-
-def _age_problem(path: Path, found: x509.Certificate, now: datetime, warn_days: int) -> str:
-    ends = found.not_valid_after_utc
-    if now < found.not_valid_before_utc:
-        begins = found.not_valid_before_utc
-        return f"{path}: is valid from {begins:%Y-%m-%d} on; is the clock of this machine right?"
-    if ends < now:
-        return f"{path}: ended on {ends:%Y-%m-%d}; make a new one with `village certificates`"
-    if ends - now < timedelta(days=warn_days):
-        return (
-            f"{path}: ends on {ends:%Y-%m-%d}, in {(ends - now).days} days; make a new one with `village certificates`"
-        )
-    return ""
-
-
-def server_certificate_ends(host: str, port: int, ca_file: Path | None, timeout_seconds: float = 5.0) -> datetime:
-    """When the certificate that a server shows ends.
-
-    Raises:
-        OSError: nobody answers, or the certificate is not trusted (``ssl.SSLError``).
-    """
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    with (
-        socket.create_connection((host, port), timeout=timeout_seconds) as plain,
-        context.wrap_socket(plain, server_hostname=host) as encrypted,
-    ):
-        shown = encrypted.getpeercert() or {}
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(shown["notAfter"])), UTC)

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from devices.fleet_csv import FleetError
 from gateway.backup_set import BackupError
-from gateway.certificates import CertificateError
+from gateway.certificate_ends import CertificateError
 from gateway.line.journal_file import JournalError
 from gateway.settings import Settings
 from gateway.settings_file import SettingsError

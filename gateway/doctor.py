@@ -20,7 +20,7 @@ from devices.registry import Registry
 from devices.standards import StandardsError, load
 from gateway import certificate_watch
 from gateway.app import make_store
-from gateway.certificates import mode_problem
+from gateway.certificate_ends import mode_problem
 from gateway.clock import clock_state
 from gateway.doctor_broker import Finding, examine_accounts, examine_broker, examine_mosquitto_conf
 from gateway.line.journal_file import set_aside_files

@@ -14,8 +14,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from devices.registry import Registry
+from gateway.certificate_ends import WARN_DAYS, server_certificate_ends
 from gateway.certificate_watch import untrusted
-from gateway.certificates import WARN_DAYS, server_certificate_ends
 from gateway.credentials_office import gateway_account
 from gateway.settings import Broker, Settings, is_loopback
 from gateway.southbound import access

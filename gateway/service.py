@@ -9,7 +9,7 @@ import structlog
 
 from gateway.app import App
 from gateway.line.journal_file import is_damage
-from gateway.memory import give_back_large_arrays
+from gateway.memory import keep_little
 from gateway.settings import Settings
 from gateway.systemd import Notifier
 
@@ -25,7 +25,7 @@ def run(settings: Settings) -> int:
     Returns:
         Exit status: 0 after a signal, 1 if the line failed (nothing unsafe was acknowledged; start it again).
     """
-    give_back_large_arrays()
+    keep_little()
     asked, ended = threading.Event(), threading.Event()
 
     def end(*_: object) -> None:

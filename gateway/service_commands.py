@@ -18,7 +18,8 @@ from gateway import device_commands
 from gateway.backup import back_up
 from gateway.backup_set import BackupError, Manifest, Progress, prune, whole_backups
 from gateway.backup_set import verify as verify_backup
-from gateway.certificates import AUTHORITY, RENEW_DAYS, Authority, Pair, examine, mode_problem
+from gateway.certificate_ends import examine, mode_problem
+from gateway.certificates import AUTHORITY, RENEW_DAYS, Authority, Pair
 from gateway.credentials_commands import CONFIG, Config, credentials
 from gateway.credentials_office import one_line_errors
 from gateway.restore import copy as copy_backup

@@ -12,17 +12,14 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from gateway import service_commands
-from gateway.certificates import (
-    RENEW_DAYS,
-    SERVER_DAYS,
-    Authority,
+from gateway.certificate_ends import (
     CertificateError,
-    Pair,
     examine,
     mode_problem,
     read_certificate,
     server_certificate_ends,
 )
+from gateway.certificates import RENEW_DAYS, SERVER_DAYS, Authority, Pair
 from gateway.southbound import access
 from gateway.southbound.accounts import DEFAULTS, Accounts, Client
 from tests.access_parts import (

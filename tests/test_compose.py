@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.certificates import server_certificate_ends
+from gateway.certificate_ends import server_certificate_ends
 from gateway.settings_file import load_settings
 from tests import servers
 from tests.access_parts import connection_answer

@@ -16,10 +16,10 @@ ELSEWHERE = {
     "no room": "gateway/line/journal.py",
     "holds": "gateway/line/journal.py",
     "the end of the journal is gone": "gateway/line/witness.py",
-    "ends on": "gateway/certificates.py",
-    "ended": "gateway/certificates.py",
-    "may read it": "gateway/certificates.py",
-    "may change it": "gateway/certificates.py",
+    "ends on": "gateway/certificate_ends.py",
+    "ended": "gateway/certificate_ends.py",
+    "may read it": "gateway/certificate_ends.py",
+    "may change it": "gateway/certificate_ends.py",
 }
 
 

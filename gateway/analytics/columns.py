@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -109,11 +108,13 @@ class FleetTables:
         found: Integers = self._property_of_block[self.numbers.block(series)]
         return found
 
-    @cached_property
+    @property
     def signature(self) -> bytes:
-        """Names and profiles of the fleet; the same bytes for the same fleet."""
+        """Names and profiles of the fleet; the same bytes for the same fleet. ``Signature`` reads them."""
         profiles = [f"{profile.id} {len(profile.properties)}" for profile in self.registry.profiles]
-        return Signature(profiles, self.registry.names, self.profile).written()
+        names = self.registry.names
+        head = json.dumps([len(names), profiles]).encode()
+        return b"\n".join([head, *([names.joined()] if len(names) else ()), self.profile.tobytes()])
 
 
 class Signature(NamedTuple):
@@ -126,14 +127,9 @@ class Signature(NamedTuple):
     numbers: NDArray[np.int32]
     """The profile of each."""
 
-    def written(self) -> bytes:
-        """As bytes; names are single words."""
-        head = json.dumps([len(self.names), self.profiles])
-        return "\n".join([head, *self.names]).encode() + b"\n" + self.numbers.tobytes()
-
     @classmethod
     def read(cls, data: bytes) -> "Signature":
-        """What ``written`` gave.
+        """What ``FleetTables.signature`` gave; names are single words.
 
         Raises:
             ValueError: it is no signature.

@@ -160,7 +160,7 @@ class Journal:
             known = dict(self._database.execute(query))
         else:
             some = f"{query} WHERE name IN (SELECT value FROM json_each(?))"
-            known = dict(self._database.execute(some, (json.dumps(names),)))
+            known = dict(self._database.execute(some, (json.dumps([*names]),)))
         known |= self._unwritten.senders
         for name in names:
             if name not in known:

@@ -207,7 +207,7 @@ class State:
         return [json.dumps(header).encode(), *fleet, *columns, *(column.tobytes() for column in self.ring)]
 
     def _names(self) -> bytes:
-        return "\n".join(self.registry.names).encode()
+        return self.registry.names.joined()
 
     def restore(self, path: Path) -> int:
         """Read a snapshot; return the journal row it was taken at (0: there is none that can be read).
