@@ -3,7 +3,8 @@
 from dashboards import stats
 from dashboards.alert_tables import DOMAINS, firing_by_rule, firing_stat
 from dashboards.board import Board, Row, commune_variable
-from dashboards.lighting import lamp_map, used, working
+from dashboards.energy import used
+from dashboards.lighting import lamp_map, working
 from dashboards.queries import COMMUNE
 from dashboards.texts import Say
 from devices.alert_rules import Severity

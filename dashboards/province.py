@@ -6,7 +6,8 @@ from dashboards import scales, stats
 from dashboards.alert_page import grafana_alerts
 from dashboards.alert_tables import counts, firing_stat, total_of
 from dashboards.board import Board, Row, link
-from dashboards.lighting import OF_COMMUNES, saved, used, working
+from dashboards.energy import OF_COMMUNES, saved, used
+from dashboards.lighting import working
 from dashboards.maps import map_options
 from dashboards.panels import BARS, Column, Json, Link, Panel
 from dashboards.queries import Query, Source, by_day, hours_and_days, select

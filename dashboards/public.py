@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from dashboards import scales, stats
 from dashboards.board import Board, Row, link
-from dashboards.lighting import saved, working
+from dashboards.energy import saved
+from dashboards.lighting import working
 from dashboards.panels import Column, Link, Panel
 from dashboards.queries import VIETNAM, Query, select
 from dashboards.texts import Say

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -149,9 +149,13 @@ class Server:
 
 
 @contextmanager
-def _running(make: Callable[[Path], Server]) -> Iterator[Server]:
-    """The server in a folder of its own, started; stopped and removed at the end. A taken port is tried anew."""
-    with tempfile.TemporaryDirectory(prefix="village-", ignore_cleanup_errors=True) as folder:
+def _running(make: Callable[[Path], Server], kept: Path | None = None) -> Iterator[Server]:
+    """The server in a folder of its own, started; stopped and removed at the end. A taken port is tried anew.
+
+    A folder that is to be ``kept`` stays, and what is in it is found again.
+    """
+    own = tempfile.TemporaryDirectory(prefix="village-", ignore_cleanup_errors=True)
+    with own if kept is None else nullcontext(kept) as folder:
         for attempt in range(3):
             server = make(Path(folder))
             try:
@@ -163,7 +167,7 @@ def _running(make: Callable[[Path], Server]) -> Iterator[Server]:
         try:
             yield server
         finally:
-            server.kill()
+            server.kill() if kept is None else server.stop()
 
 
 @contextmanager
@@ -220,6 +224,7 @@ def influxdb1(
     data_extra: str = "",
     http_extra: str = "",
     is_ready: Callable[[int], bool] = lambda at: answers(at, "/ping"),
+    kept: Path | None = None,
 ) -> Iterator[Server]:
     """An InfluxDB 1.x (``url``); with ``auth`` it has one administrator, ``username`` and ``password``.
 
@@ -229,6 +234,7 @@ def influxdb1(
         data_extra: more lines of the configuration's ``[data]``, for example ``max-values-per-tag = 2``.
         http_extra: more lines of ``[http]``, for example ``max-body-size = 1000``.
         is_ready: whether it answers at this port.
+        kept: a folder that stays, with the data that was left there.
     """
     binary = find_server("influxd", "influxdb")
 
@@ -243,7 +249,7 @@ def influxdb1(
         )  # fmt: skip
         return Server([binary, "-config", str(config)], folder, port, is_ready)
 
-    with _running(make) as server:
+    with _running(make, kept) as server:
         if auth:
             server.username, server.password = "admin", "admin-secret"
             influxql(server, f"CREATE USER {server.username} WITH PASSWORD '{server.password}' WITH ALL PRIVILEGES")

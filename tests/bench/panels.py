@@ -1,107 +1,96 @@
-"""``panel_ms``: every panel of the commune's and the lighting dashboard over a year, as Grafana asks it of InfluxDB."""
+"""``panel_ms``: every panel, variable, mark and alert rule of every dashboard over a year, as Grafana asks InfluxDB."""
 
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from dashboards import alerting
 from dashboards.generate import dashboards
-from devices.rollup_names import Scope, Statistic, Width, field_name, measurement_name
-from devices.vocabulary import Measurement
-from tests.bench import stage
+from dashboards.queries import Source
 from tests.bench.figures import Size, Taken
 from tests.bench.province import name
-from tests.bench.stage import DATABASE, Influx
-from tests.grafana_backend import DAY, HOUR, Question, expanded, filled, questions
-from tests.servers import influxql
+from tests.bench.stage import DATABASE, Influx, await_idle, process_of
+from tests.bench.year import COMMUNE
+from tests.bench.year_store import ROLLUPS, filled
+from tests.grafana_backend import Question, Range, expanded, filled as with_values, panels_of, questions
 
 KEYS = ("panel_ms",)
-ROLLUPS = "village_rollup"
-DATABASES = {"village": DATABASE, "village-rollup": ROLLUPS}
-"""By the data source's uid."""
-PAGES = ("en/commune.json", "en/lighting.json")
-COMMUNE = "10642"
-LAMPS_OF_CABINET = 50
-NAMED = 3
-"""So many panels of a page are told, the slowest."""
-LINES = 20_000
+DATABASES = {Source.READINGS.value: DATABASE, Source.ROLLUPS.value: ROLLUPS}
+SPANS = {"as it opens": "", "a year": "now-365d"}
+"""What the page shows."""
+PROPERTIES = {name(17): "power", "cabinet-003": "power", "air-3": "pm2_5", "water-3": "ph", "tap-3": "pressure"}
+"""What is chosen on the page of one device; of other pages, everything."""
+NAMED = 2
+"""So many panels of a page and a span are told, the slowest."""
+TIMES = 4
+"""Each is asked; the first answer is not counted."""
+NS_PER_MS = 1_000_000
 
 
-def measure(size: Size, _work: Path) -> list[Taken]:
-    """A year of a commune's roll-ups: hourly and daily of the commune and its circuits, daily of every lamp. Each panel
-    is asked three times; the first answer is not counted. The slowest panels of each page are told."""
-    now = int(time.time() * 1000) // HOUR * HOUR
-    made = dashboards()
-    with stage.influx() as store:
-        influxql(store.server, f"CREATE DATABASE {ROLLUPS}")
-        for body in _bodies(size, now):
-            store.post(body, database=ROLLUPS)
+class Asked(NamedTuple):
+    """One of the questions that Grafana asks for one panel, in InfluxQL."""
+
+    panel: str
+    text: str
+    database: str
+
+
+def measure(size: Size, work: Path) -> list[Taken]:
+    """A panel's questions one after the other, though Grafana asks some of them at once."""
+    with filled(size.commune, size.days // 7 + 1, work) as year:
+        await_idle(process_of(year.store.server))
         found: dict[str, list[float]] = {}
-        for page in PAGES:
-            since = f"now-{size.days}d"
-            asked = [question for question in questions(made[page], DATABASES, now, since) if question.panel]
-            times = {question.where: _asked(store, question) for question in asked}
-            slowest = sorted(times, key=lambda where: statistics.median(times[where]), reverse=True)
-            found |= {where: times[where] for where in slowest[:NAMED]}
+        for page, panels in _pages(year.now // NS_PER_MS):
+            times = {panel: _milliseconds(year.store, asked) for panel, asked in panels.items()}
+            slowest = sorted(times, key=lambda panel: statistics.median(times[panel]), reverse=True)[:NAMED]
+            found |= {f"{page}: {panel}": times[panel] for panel in slowest}
     return [Taken("panel_ms", found)]
 
 
-def _asked(store: Influx, question: Question) -> list[float]:
-    """Milliseconds of the second and the third answer."""
-    text = expanded(filled(question.text, {"commune": COMMUNE, "device": ".*"}), question.range)
-    assert not re.search(r"\$[a-z_{]", text), text
+def _milliseconds(store: Influx, panel: list[Asked]) -> list[float]:
     found = []
-    for _ in range(3):
+    for _ in range(TIMES):
         began = time.perf_counter()
-        answer = store.ask(text, question.database)
+        answers = [store.ask(asked.text, asked.database) for asked in panel]
         found.append((time.perf_counter() - began) * 1000)
-        assert "error" not in answer, (question.where, answer)
+        assert not [answer for answer in answers if "error" in answer], (panel, answers)
     return found[1:]
 
 
-def _bodies(size: Size, now: int) -> Iterator[bytes]:
-    lamps = min(size.commune, size.devices)
-    circuits = lamps // LAMPS_OF_CABINET
-    today = now // DAY * DAY - 7 * HOUR
-    days = range(today - size.days * DAY, today, DAY)
-    hours = range(now - size.days * DAY, now, HOUR)
-    lines: list[str] = []
-    for at, width in (*((day, Width.DAY) for day in days), *((hour, Width.HOUR) for hour in hours)):
-        lines += _circuits(at, width, circuits)
-        if width is Width.DAY:
-            lines += _devices(at, lamps, circuits)
-        if len(lines) >= LINES:
-            yield "\n".join(lines).encode()
-            lines = []
-    yield "\n".join(lines).encode()
+def _pages(now: int) -> Iterator[tuple[str, Mapping[str, list[Asked]]]]:
+    """Every page in each span of time, with the questions of each of its panels.
+
+    Args:
+        now: [ms since 1970 UTC]
+    """
+    for path, page in dashboards().items():
+        if path.split("/")[0].endswith("en"):
+            continue  # it asks the same
+        chosen = PROPERTIES if page["uid"] == "village-device" else {".*": ""}
+        for span, since in SPANS.items():
+            found: dict[str, list[Asked]] = defaultdict(list)
+            for question in questions(page, DATABASES, now, since):
+                for device, prop in chosen.items():
+                    title = question.panel.get("title", "") or question.where.partition(" / ")[2]
+                    more = f" ({device})" if prop else ""
+                    found[title.replace("${property:text}", prop) + more].append(_asked(question, device, prop, title, now))
+            assert len(found) >= len([panel for panel in panels_of(page) if "targets" in panel])
+            yield f"{page['uid']}, {span}", found
+    yield "alert rules", {
+        rule.uid: [Asked(rule.uid, _dated(rule.query, now), DATABASE)] for rule in alerting.rules()
+    }
 
 
-def _circuits(at: int, width: Width, circuits: int) -> Iterator[str]:
-    """The commune and its circuits."""
-    kinds = [(Scope.COMMUNE, "")] + [(Scope.GROUP, f",group=cabinet-{circuit}") for circuit in range(circuits)]
-    for number, (scope, tags) in enumerate(kinds):
-        place = measurement_name(Measurement.STREETLIGHT, scope, width)
-        yield (
-            f"{place},commune={COMMUNE}{tags} {_values(number)},lamp_on_mean=0.4,devices={LAMPS_OF_CABINET},"
-            f"devices_expected={LAMPS_OF_CABINET},working=0.97,quality=1 {at}000000"
-        )
-    place = measurement_name(Measurement.DEVICE, Scope.COMMUNE, width)
-    yield f"{place},commune={COMMUNE} devices=4990,devices_expected=5000 {at}000000"
+def _asked(question: Question, device: str, prop: str, title: str, now: int) -> Asked:
+    text = expanded(with_values(question.text, {"commune": COMMUNE, "device": device, "property": prop}), question.range)
+    assert not re.search(r"\$[a-z_{]", text), text
+    return Asked(title, _dated(text, now), question.database)
 
 
-def _devices(at: int, lamps: int, cabinets: int) -> Iterator[str]:
-    """A day of every lamp and of every cabinet, whose three phases tell it from a lamp."""
-    place = measurement_name(Measurement.STREETLIGHT, Scope.DEVICE, Width.DAY)
-    increase = field_name("energy", Statistic.INCREASE)
-    for lamp in range(lamps):
-        yield f"{place},commune={COMMUNE},device={name(lamp)} {_values(lamp)},{increase}=0.6,quality=1 {at}000000"
-    phase = field_name("voltage_l1", Statistic.MEAN)
-    for cabinet in range(cabinets):
-        tags = f"commune={COMMUNE},device=cabinet-{cabinet}"
-        yield f"{place},{tags} {phase}=221,{increase}={20 + cabinet % 9},quality=1 {at}000000"
-
-
-def _values(number: int) -> str:
-    pairs = (("power", Statistic.MEAN, 58.0), ("voltage", Statistic.MIN, 215.0), ("voltage", Statistic.MAX, 229.0))
-    return ",".join(f"{field_name(prop, statistic)}={value + number % 7}" for prop, statistic, value in pairs)
+def _dated(text: str, now: int) -> str:
+    """The year lies where it was made: what is said of now is said of its end."""
+    return text.replace("now()", f"{now}ms")

@@ -136,9 +136,9 @@ def shipped_data() -> str:
 
 
 @contextmanager
-def influx(province: Province | None = None, data_extra: str = "") -> Iterator[Influx]:
-    """A running InfluxDB as it is shipped; with a province, its series exist."""
-    with influxdb1(data_extra=f"{shipped_data()}\n{data_extra}") as server:
+def influx(province: Province | None = None, data_extra: str = "", kept: Path | None = None) -> Iterator[Influx]:
+    """A running InfluxDB as it is shipped; with a province, its series exist; in a folder that is kept, or without."""
+    with influxdb1(data_extra=f"{shipped_data()}\n{data_extra}", kept=kept) as server:
         store = Influx(server)
         store.create()
         if province is not None:
