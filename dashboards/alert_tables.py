@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dashboards import scales
 from dashboards.board import HERE, link
 from dashboards.panels import Column, Json, Link, Panel, hide_time
-from dashboards.queries import Query, last, select
+from dashboards.queries import NAME, Query, last, named, select
 from dashboards.texts import Say
 from devices.alert_names import CHECK, NOBODY, count_field
 from devices.alert_rules import AlertRule, AlertState, Severity
@@ -59,19 +59,27 @@ def domains_with(severity: Severity) -> list[Measurement]:
     return list(dict.fromkeys(found))
 
 
+def hidden_tags(*tags: str) -> tuple[Column, ...]:
+    """Tags that only links need; not as numbers, even if they look like some."""
+    return tuple(Column(tag, unit="string", hidden=True) for tag in tags)
+
+
 def place_columns(say: Say) -> tuple[Column, ...]:
     """Commune by name, device with a link to its page."""
     there = "&var-commune=${__data.fields.commune}"
     return (
+        *hidden_tags("commune", "device"),
         Column(
-            "commune",
+            f"commune{NAME}",
             say("Xã", "Commune"),
+            unit="string",
             texts=scales.commune_names(),
             link=Link(say("Mở trang xã", "Open the commune"), f"/d/{say.uid('commune')}?${{__url_time_range}}{there}"),
         ),
         Column(
-            "device",
+            f"device{NAME}",
             say("Thiết bị", "Device"),
+            unit="string",
             texts={NOBODY: say("cả xã", "the whole commune")},
             link=Link(
                 say("Mở thiết bị", "Open the device"),
@@ -104,8 +112,8 @@ def firing_by_rule(say: Say, domains: Sequence[Measurement], *conditions: str) -
     names = columns_of(domains, say)
     inner = select(last(*names), Table.ALERT_STANDING, *conditions, group='"commune", "device"')
     firing = " OR ".join(f'"{field}" > {AlertState.PENDING.number}' for field in names)
-    selected = ", ".join(f'"{field}"' for field in names)
-    text = f'SELECT {selected} FROM ({inner}) WHERE {firing} GROUP BY "commune", "device"'
+    selected = ", ".join((named("commune", "device"), *(f'"{field}"' for field in names)))
+    text = f"SELECT {selected} FROM ({inner}) WHERE {firing}"
     return Panel(
         "table",
         say(f"Đang báo động: {domain_words(domains, say)}", f"Firing now: {domain_words(domains, say)}"),
@@ -127,7 +135,7 @@ def firing_by_rule(say: Say, domains: Sequence[Measurement], *conditions: str) -
 def history(say: Say, domains: Sequence[Measurement], *conditions: str) -> Panel:
     """Every change of every alert of some domains, newest first."""
     names = columns_of(domains, say)
-    selected = ", ".join(('"commune"', '"device"', *(f'"{field}"' for field in names)))
+    selected = ", ".join((named("commune", "device"), *(f'"{field}"' for field in names)))
     return Panel(
         "table",
         say(f"Nhật ký: {domain_words(domains, say)}", f"What happened: {domain_words(domains, say)}"),

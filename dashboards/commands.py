@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+import yaml
 from rich.progress import track
 
-from dashboards.generate import GENERATED, HERE, dashboards, outdated, write
+from dashboards.generate import GENERATED, HERE, PROVISIONING, dashboards, outdated, write
 from dashboards.handbook import HANDBOOK, write_handbook
+from dashboards.provisioned_shapes import misspelt_provisioning
 from dashboards.provisioning import ACCOUNTS, FOLDERS, data_sources
 from dashboards.push import Outcome, Push, Pushed, PushError, Target
 from dashboards.shapes import misspelt
@@ -84,7 +86,10 @@ def generate(
 def check(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Dashboards to look at; without any, all generated files.", show_default=False),
+        typer.Argument(
+            help="Dashboards (JSON) and provisioning files (YAML) to look at; without any, all generated files.",
+            show_default=False,
+        ),
     ] = None,
     out: Folder = HERE,
     fleet: FleetFile = None,
@@ -96,15 +101,22 @@ def check(
             f"{out / path}: not what the code makes; run village dashboards generate"
             for path in outdated(out, names_of(fleet))
         ]
-    for file in files or sorted((out / GENERATED).rglob("*.json")):
-        try:
-            dashboard = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            _fail(f"{file}: no dashboard in JSON: {error}", 2)
-        found += [f"{file}: Grafana does not know {path}" for path in misspelt(dashboard)]
+    for file in files or sorted([*(out / GENERATED).rglob("*.json"), *(out / PROVISIONING).rglob("*.yaml")]):
+        found += [f"{file}: Grafana does not know {path}" for path in _unknown_in(file)]
     for line in found:
         typer.echo(line, err=True)
     raise typer.Exit(1 if found else 0)
+
+
+def _unknown_in(file: Path) -> list[str]:
+    """What Grafana would not know in a dashboard or in a provisioning file."""
+    try:
+        text = file.read_text("utf-8")
+        if file.suffix in {".yaml", ".yml"}:
+            return misspelt_provisioning(yaml.safe_load(text))
+        return misspelt(json.loads(text))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        _fail(f"{file}: no dashboard in JSON, no provisioning file in YAML: {' '.join(str(error).split())}", 2)
 
 
 @group.command()

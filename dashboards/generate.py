@@ -19,6 +19,7 @@ from dashboards.board import Board, to_dashboard
 from dashboards.maps import outline
 from dashboards.panels import Json
 from dashboards.provisioning import provisioning_files
+from dashboards.queries import NAME
 from dashboards.texts import Language, Say
 
 BOARDS: tuple[Callable[[Say], Board], ...] = (
@@ -59,12 +60,12 @@ def dashboards(names: dict[str, str] | None = None) -> dict[str, Json]:
 
 
 def with_names(dashboard: Json, names: dict[str, str]) -> Json:
-    """The dashboard with names in its columns ``device``."""
+    """The dashboard with names in the columns that show devices."""
     if not names:
         return dashboard
     for panel in dashboard["panels"]:
         for override in panel.get("fieldConfig", {}).get("overrides", ()):
-            if override["matcher"] == {"id": "byName", "options": "device"}:
+            if override["matcher"] == {"id": "byName", "options": f"device{NAME}"}:
                 _name(override["properties"], names)
     return dashboard
 

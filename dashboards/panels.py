@@ -188,6 +188,8 @@ def _properties(column: Column, kind: str) -> list[Json]:
         found.append(("custom.width", column.width))
     if column.hidden and kind == "table":
         found.append(("custom.hidden", True))
+    if column.hidden and kind == "geomap":
+        found.append(("custom.hideFrom", {"legend": True, "tooltip": True, "viz": False}))
     return [{"id": key, "value": value} for key, value in found]
 
 

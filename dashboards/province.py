@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from dashboards import scales, stats
 from dashboards.alert_page import grafana_alerts
-from dashboards.alert_tables import counts, firing_stat, total_of
+from dashboards.alert_tables import counts, firing_stat, hidden_tags, total_of
 from dashboards.board import Board, Row, link
 from dashboards.energy import OF_COMMUNES, saved, used
 from dashboards.lighting import working
 from dashboards.maps import map_options
 from dashboards.panels import BARS, Column, Json, Link, Panel
-from dashboards.queries import Query, Source, by_day, hours_and_days, select
+from dashboards.queries import NAME, Query, Source, by_day, hours_and_days, named, select
 from dashboards.texts import Say
 from devices.alert_names import GATEWAY
 from devices.alert_rules import Severity
@@ -31,7 +31,7 @@ def commune_queries(*, positions: bool) -> tuple[Query, ...]:
     """
     severities = (Severity.CRITICAL, Severity.WARNING)
     totals = ", ".join(f'{total_of(severity)} AS "{severity}"' for severity in severities)
-    alerts = f'SELECT {totals} FROM ({counts(severities, NO_GATEWAY)}) GROUP BY "commune"'
+    alerts = f"SELECT {named('commune')}, {totals} FROM ({counts(severities, NO_GATEWAY)})"
     heard = select(
         f'last("{HEARD}") AS "heard", last("{EXPECTED}") AS "expected"',
         measurement_name(Measurement.DEVICE, Scope.COMMUNE, Width.HOUR),
@@ -55,7 +55,14 @@ def commune_columns(say: Say) -> tuple[Column, ...]:
     url = f"/d/{say.uid('commune')}?${{__url_time_range}}&var-commune=${{__data.fields.commune}}"
     open_commune = Link(say("Mở trang xã", "Open the commune"), url)
     return (
-        Column("commune", say("Xã", "Commune"), texts=scales.commune_names(), link=open_commune),
+        *hidden_tags("commune"),
+        Column(
+            f"commune{NAME}",
+            say("Xã", "Commune"),
+            unit="string",
+            texts=scales.commune_names(),
+            link=open_commune,
+        ),
         Column("critical", say("Khẩn cấp", "Critical"), scale=scales.fewer(1, 1.5, say), coloured=True),
         Column("warning", say("Cảnh báo", "Warnings"), scale=scales.fewer(1, 50, say), coloured=True),
         Column("heard", say("Đang báo về", "Heard")),

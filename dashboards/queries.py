@@ -28,6 +28,9 @@ class Query(NamedTuple):
 COMMUNE = '"commune" =~ /^$commune$/'
 DEVICE = '"device" =~ /^$device$/'
 """Conditions on the template variables: the browser escapes their values for a regular expression."""
+NAME = "_name"
+"""Ending of a column that shows a tag in words. Grafana fills links with what a column shows, so each such tag is asked
+for twice: links are filled from the hidden column."""
 
 READINGS_DAYS, HOURS_DAYS = 7, 60
 """Readings are asked for so many days back, hourly roll-ups beyond that, daily ones beyond the second number."""
@@ -45,6 +48,15 @@ def select(what: str, measurement: str, *conditions: str, group: str = "") -> st
     """
     where = " AND ".join((*conditions, "$timeFilter"))
     return f'SELECT {what} FROM "{measurement}" WHERE {where}' + (f" GROUP BY {group}" if group else "")
+
+
+def named(*tags: str) -> str:
+    """Tags for links and, under other names, to be shown.
+
+    >>> named("device")
+    '"device", "device" AS "device_name"'
+    """
+    return ", ".join(f'"{tag}", "{tag}" AS "{tag}{NAME}"' for tag in tags)
 
 
 def last(*fields: str) -> str:

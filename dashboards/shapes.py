@@ -1,12 +1,12 @@
 """The option names that Grafana knows, of the panels that are used here: a misspelt one is silently ignored by it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dashboards.panels import Json
-
 Shape = Mapping[str, Any]
-"""Allowed keys; a mapping below a key says what is allowed there, a list holds the shape of its entries, None ends."""
+"""Allowed keys, ``*`` for any; a mapping below a key says what is allowed there, a list holds the shape of its entries,
+None ends."""
 
 _REDUCE: Shape = {"calcs": None, "fields": None, "values": None, "limit": None}
 _LEGEND: Shape = dict.fromkeys(
@@ -97,6 +97,7 @@ OPTIONS: Mapping[str, Shape] = {
     },
     "text": {"mode": None, "content": None, "code": dict.fromkeys(("language", "showLineNumbers", "showMiniMap"))},
 }
+_CELL: Shape = {"type": None, "mode": None, "applyToRow": None, "wrapText": None}
 _HIDE: Shape = dict.fromkeys(("legend", "tooltip", "viz"))
 CUSTOM: Mapping[str, Shape] = {
     "timeseries": {
@@ -111,7 +112,7 @@ CUSTOM: Mapping[str, Shape] = {
     },
     "table": {
         **dict.fromkeys(("align", "filterable", "inspect", "width", "minWidth", "hidden")),
-        "cellOptions": {"type": None, "mode": None, "applyToRow": None, "wrapText": None},
+        "cellOptions": _CELL,
     },
     "state-timeline": {
         "fillOpacity": None,
@@ -125,15 +126,22 @@ CUSTOM: Mapping[str, Shape] = {
 }
 _LINK: Shape = dict.fromkeys(("title", "url", "targetBlank", "oneClick"))
 _SOURCE: Shape = {"type": None, "uid": None}
+_MAPPINGS: list[Shape] = [{"type": None, "options": {"*": dict.fromkeys(("text", "color", "index", "icon"))}}]
 _STEPS: Shape = {"mode": None, "steps": [{"color": None, "value": None}]}
 _TARGET: Shape = {"datasource": _SOURCE} | dict.fromkeys(
     ("refId", "query", "rawQuery", "resultFormat", "alias", "hide", "fromAnnotations", "textColumn", "tagsColumn")
 )
-PROPERTIES = {
-    "displayName", "unit", "decimals", "thresholds", "mappings", "links", "color", "min", "max", "noValue",
-    "custom.cellOptions", "custom.width", "custom.hidden", "custom.align", "custom.fillOpacity",
-}  # fmt: skip
-"""Ids of overriding properties."""
+PROPERTIES: Mapping[str, Any] = {
+    **dict.fromkeys(("displayName", "unit", "decimals", "min", "max", "noValue", "custom.width", "custom.hidden")),
+    **dict.fromkeys(("custom.align", "custom.fillOpacity")),
+    "color": {"mode": None, "fixedColor": None, "seriesBy": None},
+    "thresholds": _STEPS,
+    "mappings": _MAPPINGS,
+    "links": [_LINK],
+    "custom.cellOptions": _CELL,
+    "custom.hideFrom": _HIDE,
+}
+"""Overriding properties by their ids."""
 TRANSFORMATIONS: Mapping[str, Shape] = {
     "organize": dict.fromkeys(("excludeByName", "indexByName", "renameByName", "includeByName", "orderBy")),
     "reduce": dict.fromkeys(("includeTimeField", "mode", "reducers", "labelsToFields", "fields")),
@@ -146,7 +154,8 @@ TRANSFORMATIONS: Mapping[str, Shape] = {
     "joinByField": {"byField": None, "mode": None},
 }
 _DEFAULTS: Shape = {
-    **dict.fromkeys(("unit", "noValue", "mappings", "min", "max", "decimals", "displayName", "custom")),
+    **dict.fromkeys(("unit", "noValue", "min", "max", "decimals", "displayName", "custom")),
+    "mappings": _MAPPINGS,
     "thresholds": _STEPS,
     "color": {"mode": None, "fixedColor": None, "seriesBy": None},
     "links": [_LINK],
@@ -190,48 +199,131 @@ DASHBOARD: Shape = {
     },
 }
 
+_REDUCERS = "lastNotNull last firstNotNull first min max mean sum count"
+WORDS: Mapping[str, str] = {
+    r"options\.colorMode": "none value background background_solid",
+    r"options\.graphMode": "none line area",
+    r"options\.justifyMode": "auto center",
+    r"options\.orientation": "auto horizontal vertical",
+    r"options\.textMode": "auto value value_and_name name none",
+    r"(\.calcs|\.reducers)\[\d+\]": _REDUCERS,
+    r"legend\.displayMode": "list table hidden",
+    r"legend\.placement": "bottom right",
+    r"tooltip\.mode": "single multi none details",
+    r"tooltip\.sort": "none asc desc",
+    r"options\.displayMode": "basic gradient lcd",
+    r"options\.valueMode": "color text hidden",
+    r"options\.sizing": "auto manual",
+    r"options\.namePlacement": "auto top left hidden",
+    r"options\.showValue": "auto always never",
+    r"options\.alignValue": "left center right",
+    r"options\.cellHeight": "sm md lg",
+    r"options\.viewMode": "list stat",
+    r"options\.groupMode": "default custom",
+    r"basemap\.type": "default xyz carto osm-standard esri-xyz",
+    r"layers\[\d+\]\.type": "markers geojson heatmap route",
+    r"location\.mode": "auto coords geohash lookup",
+    r"view\.id": "fit coords zero",
+    r"color\.mode": "thresholds palette-classic palette-classic-by-name fixed shades continuous-GrYlRd",
+    r"thresholds\.mode": "absolute percentage",
+    r"custom\.drawStyle": "line bars points",
+    r"custom\.lineInterpolation": "linear smooth stepBefore stepAfter",
+    r"custom\.showPoints": "auto always never",
+    r"custom\.axisPlacement": "auto left right hidden",
+    r"stacking\.mode": "none normal percent",
+    r"thresholdsStyle\.mode": "off line dashed area line+area dashed+area series",
+    r"cellOptions\.type": "auto color-background color-text gauge sparkline json-view",
+    r"mappings\[\d+\]\.type": "value range regex special",
+    r"matcher\.id": "byName byRegexp byType byFrameRefID",
+    r"config\.id": "isNull isNotNull greater greaterOrEqual lower lowerOrEqual equal notEqual",
+    r"transformations\[\d+\]\.options\.match": "any all",
+    r"transformations\[\d+\]\.options\.type": "include exclude",
+    r"transformations\[\d+\]\.options\.mode": "outer inner outerTabular seriesToRows reduceFields",
+    r"\.resultFormat": "time_series table logs",
+    r"templating\.list\[\d+\]\.type": "query custom textbox constant interval datasource",
+    r"^\.weekStart": "monday sunday saturday",
+}
+"""Values that are one of some words, by the end of their path: Grafana takes another one for the default."""
 
-def misspelt(dashboard: Json) -> list[str]:
-    """Paths of every key that Grafana would ignore, with the name of the panel it is in."""
-    found = list(_unknown(dashboard, DASHBOARD, ""))
-    for panel in dashboard.get("panels", ()):
+
+def misspelt(dashboard: Any) -> list[str]:
+    """Paths of every key and word that Grafana would ignore; of keys with the name of the panel they are in."""
+    if not isinstance(dashboard, Mapping) or not _mappings(dashboard.get("panels")):
+        return ["a dashboard without panels"]
+    found = list(unknown_keys(dashboard, DASHBOARD, ""))
+    for panel in _panels(dashboard):
         where = f"panels[{panel.get('title', panel.get('id'))}]"
         found += [f"{where}{path}" for path in _of_panel(panel)]
-    return found
+    return [*found, *unknown_words(dashboard, WORDS)]
 
 
-def _of_panel(panel: Json) -> Iterator[str]:
+def _panels(parent: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Of a dashboard, those of its collapsed rows too."""
+    for panel in _mappings(parent.get("panels")):
+        yield panel
+        yield from _panels(panel)
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    """What can be looked into of something that should be a list."""
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _of_panel(panel: Mapping[str, Any]) -> Iterator[str]:
     kind = panel.get("type", "")
-    yield from _unknown(panel, PANEL, "")
+    yield from unknown_keys(panel, PANEL, "")
     if kind != "row" and kind not in OPTIONS:
         yield f".type: no panel {kind!r} is used here"
         return
-    yield from _unknown(panel.get("options", {}), OPTIONS.get(kind, {}), ".options")
-    config = panel.get("fieldConfig", {})
-    custom = config.get("defaults", {}).get("custom", {})
-    yield from _unknown(custom, CUSTOM.get(kind, {}), ".fieldConfig.defaults.custom")
-    for number, override in enumerate(config.get("overrides", ())):
-        for entry in override.get("properties", ()):
-            where = f".fieldConfig.overrides[{number}].{entry.get('id')}"
-            if entry.get("id") not in PROPERTIES:
+    yield from unknown_keys(panel.get("options"), OPTIONS.get(kind, {}), ".options")
+    (config,) = _mappings([panel.get("fieldConfig")]) or [{}]
+    (defaults,) = _mappings([config.get("defaults")]) or [{}]
+    yield from unknown_keys(defaults.get("custom"), CUSTOM.get(kind, {}), ".fieldConfig.defaults.custom")
+    for number, override in enumerate(_mappings(config.get("overrides"))):
+        for entry in _mappings(override.get("properties")):
+            where, name = f".fieldConfig.overrides[{number}].{entry.get('id')}", str(entry.get("id"))
+            if name not in PROPERTIES:
                 yield where
-            elif entry["id"] == "thresholds":
-                yield from _unknown(entry["value"], _STEPS, where)
-    for number, step in enumerate(panel.get("transformations", ())):
-        where = f".transformations[{number}]"
-        if step.get("id") not in TRANSFORMATIONS:
-            yield f"{where}.id: {step.get('id')!r}"
+            else:
+                yield from unknown_keys(entry, {"id": None, "value": PROPERTIES[name]}, where)
+    for number, step in enumerate(_mappings(panel.get("transformations"))):
+        where, name = f".transformations[{number}]", str(step.get("id"))
+        if name not in TRANSFORMATIONS:
+            yield f"{where}.id: {name!r}"
         else:
-            yield from _unknown(step.get("options", {}), TRANSFORMATIONS[step["id"]], f"{where}.options")
+            known = {"id": None, "options": TRANSFORMATIONS[name], "disabled": None, "filter": None}
+            yield from unknown_keys(step, known, where)
 
 
-def _unknown(value: Any, shape: Any, path: str) -> Iterator[str]:
+def unknown_keys(value: Any, shape: Any, path: str) -> Iterator[str]:
+    """Paths of keys that a shape does not have."""
     if isinstance(shape, list):
         for number, entry in enumerate(value if isinstance(value, list) else ()):
-            yield from _unknown(entry, shape[0], f"{path}[{number}]")
+            yield from unknown_keys(entry, shape[0], f"{path}[{number}]")
     elif isinstance(shape, Mapping) and isinstance(value, Mapping):
         for key, inner in value.items():
-            if key not in shape:
+            known = key if key in shape else "*"
+            if known not in shape:
                 yield f"{path}.{key}"
-            elif shape[key] is not None:
-                yield from _unknown(inner, shape[key], f"{path}.{key}")
+            elif shape[known] is not None:
+                yield from unknown_keys(inner, shape[known], f"{path}.{key}")
+
+
+def unknown_words(value: Any, words: Mapping[str, str], path: str = "") -> Iterator[str]:
+    """Paths of texts that are none of the words that may stand there, with the text.
+
+    Args:
+        value: some JSON.
+        words: what may stand at a place, by a regular expression that the end of its path has.
+        path: of the value.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from unknown_words(inner, words, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from unknown_words(inner, words, f"{path}[{number}]")
+    elif isinstance(value, str):
+        for where, known in words.items():
+            if re.search(f"{where}$", path) and value not in known.split():
+                yield f"{path}: {value!r}"

@@ -170,6 +170,11 @@ def has_data(found: Sequence[Series]) -> bool:
     )
 
 
+def rows_of(found: Sequence[Series]) -> list[dict[str, Any]]:
+    """Every row of a table by its columns, tags among them."""
+    return [{**series.tags, **dict(zip(series.columns, row, strict=True))} for series in found for row in series.values]
+
+
 def columns_of(found: Sequence[Series]) -> set[str]:
     """Names of a table's columns as a panel sees them: tags of ``GROUP BY`` are columns too."""
     return {"Time"} | {name for series in found for name in (*series.tags, *series.columns)} - {"time"}

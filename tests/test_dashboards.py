@@ -1,11 +1,9 @@
 """Generated dashboards and provisioning files: complete, explained, consistent, and known to Grafana's own model."""
 
-import copy
 import json
 import re
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,13 +29,6 @@ from devices.standards import shipped
 from devices.vocabulary import VOCABULARY, Measurement
 from gateway.cli import build
 from tests.grafana_backend import panels_of, span
-
-with warnings.catch_warnings():
-    # The library prefers Grafana 13's newer model, which files in Grafana's folders may not have.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from grafana_foundation_sdk.cog import plugins, runtime
-    from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    from grafana_foundation_sdk.models.dashboard import Dashboard
 
 Json = dict[str, Any]
 MADE = dashboards()
@@ -190,6 +181,23 @@ def test_every_link_leads_to_a_page_that_is_there_and_knows_the_variable(path: s
         assert named <= variables[uid] | own, url
         if "public" in path:
             assert uid == MADE[path]["uid"]
+
+
+@pytest.mark.parametrize(("path", "panel"), PANELS)
+def test_links_are_filled_from_columns_that_show_a_tag_as_it_is(path: str, panel: Json) -> None:
+    """Grafana fills them with what a column shows: a name in words, or a number with its unit, would lead nowhere."""
+    named = {name for url in links_of(panel) for name in re.findall(r"__data\.fields\.(\w+)", url)}
+    columns = {
+        override["matcher"]["options"]: {entry["id"]: entry["value"] for entry in override["properties"]}
+        for override in panel.get("fieldConfig", {}).get("overrides", ())
+    }
+    for name in named:
+        hidden = "custom.hidden" if panel["type"] == "table" else "custom.hideFrom"
+        assert set(columns[name]) == {"unit", hidden}
+        assert columns[name]["unit"] == "string"
+        assert columns[f"{name}_name"]["unit"] == "string"
+        assert all(f'"{name}"' in target["query"] for target in panel["targets"])
+    assert "__value" not in json.dumps(panel)
 
 
 def test_the_public_page_has_no_variables_and_no_devices() -> None:
@@ -442,107 +450,7 @@ def test_the_outline_is_where_the_maps_look_for_it() -> None:
     assert "http" not in json.dumps([panel["options"] for panel in maps])
 
 
-# Grafana's own model -----------------------------------------------------------------------------------------
-
-ADDED = {
-    "repeatDirection": "h", "allowCustomValue": True, "auto": False, "auto_count": 30, "auto_min": "10s",
-    "placement": "inControlsMenu", "builtIn": 0, "showTypeIcons": False, "perPage": 20,
-    "footer": {"show": False, "reducer": [], "countRows": False},
-    "asDropdown": False, "icon": "", "includeVars": False, "keepTime": False, "tags": [], "tooltip": "", "type": "link",
-}  # fmt: skip
-"""Defaults the library adds where a key is absent."""
-GRAFANA_9 = ("query", "textColumn")
-"""Of annotations, for Grafana 9; later ones read the same from ``target``, which is all the library knows."""
-
-
-def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """What was lost, changed or added, but for the library's own defaults."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted({*before, *after}):
-            if key not in before:
-                if key not in ADDED or after[key] != ADDED[key]:
-                    yield f"added {path}.{key}"
-            elif key not in after:
-                if not (key in GRAFANA_9 and re.fullmatch(r"\.annotations\.list\[\d+\]", path)):
-                    yield f"lost {path}.{key}"
-            else:
-                yield from differences(before[key], after[key], f"{path}.{key}")
-    elif isinstance(before, list) and isinstance(after, list):
-        if len(before) != len(after):
-            yield f"changed {path}"
-        for number, pair in enumerate(zip(before, after, strict=False)):
-            yield from differences(*pair, f"{path}[{number}]")
-    elif before != after:
-        yield f"changed {path}"
-
-
-def there_and_back(dashboard: Json) -> Json:
-    """Through the classes of grafana-foundation-sdk."""
-    plugins.register_default_plugins()
-    # A panel of two data sources is of the type "datasource"; the library would read its targets as that one's.
-    bag = runtime.DataqueryConfig(identifier="datasource", from_json_hook=runtime.UnknownDataquery.from_json)
-    runtime.register_dataquery_variant(bag)
-    read = Dashboard.from_json(copy.deepcopy(dashboard))
-    found: Json = json.loads(json.dumps(read, cls=JSONEncoder))
-    return found
-
-
-@pytest.mark.parametrize("path", MADE)
-def test_a_dashboard_survives_a_round_trip_through_grafanas_own_model(path: str) -> None:
-    """Nothing lost, nothing changed: every key is one Grafana knows."""
-    assert list(differences(MADE[path], there_and_back(MADE[path]))) == []
-
-
-def _at(dashboard: Json, kind: str, *path: str | int) -> Json:
-    place: Any = next(panel for panel in panels_of(dashboard) if panel["type"] == kind)
-    for step in path:
-        place = place[step]
-    found: Json = place
-    return found
-
-
-PLANTED = {
-    "treshold": ("lighting", "stat", ("fieldConfig", "defaults"), "thresholds", "treshold"),
-    "showTresholdMarkers": ("air", "gauge", ("options",), "showThresholdMarkers", "showTresholdMarkers"),
-    "optionz": ("air", "bargauge", (), "options", "optionz"),
-    "zoomm": ("lighting", "geomap", ("options", "view"), "zoom", "zoomm"),
-    "rowHight": ("lighting", "state-timeline", ("options",), "rowHeight", "rowHight"),
-    "noValues": ("water", "timeseries", ("fieldConfig", "defaults"), "noValue", "noValues"),
-    "lineWith": ("water", "timeseries", ("fieldConfig", "defaults", "custom"), "lineWidth", "lineWith"),
-    "rawQuerry": ("province", "stat", ("targets", 0), "rawQuery", "rawQuerry"),
-    "byFeild": ("province", "table", ("transformations", 1, "options"), "byField", "byFeild"),
-    "colour": ("lighting", "geomap", ("options", "layers", 1, "config", "style"), "color", "colour"),
-}
-
-
-@pytest.mark.parametrize("wrong", PLANTED)
-def test_check_finds_a_misspelt_option_and_says_where(wrong: str, tmp_path: Path) -> None:
-    """The command, on a file with one planted mistake."""
-    name, kind, path, right, bad = PLANTED[wrong]
-    dashboard = copy.deepcopy(MADE[f"vi/{name}.json"])
-    place = _at(dashboard, kind, *path)
-    place[bad] = place.pop(right)
-    assert [found.rpartition(".")[2] for found in misspelt(dashboard)] == [wrong]
-    file = tmp_path / "planted.json"
-    file.write_text(json.dumps(dashboard), "utf-8")
-    told = CliRunner().invoke(build(), ["dashboards", "check", str(file)])
-    assert told.exit_code == 1
-    assert "Grafana does not know panels[" in told.output
-    assert wrong in told.output
-
-
-def test_check_finds_a_wrong_property_transformation_and_panel() -> None:
-    """Ids in values, which a list of keys does not see."""
-    dashboard = copy.deepcopy(MADE["vi/province.json"])
-    table = _at(dashboard, "table")
-    table["fieldConfig"]["overrides"][0]["properties"][0]["id"] = "dispayName"
-    table["transformations"][1]["id"] = "joinByFields"
-    _at(dashboard, "gauge")["type"] = "gauges"
-    assert [found.partition("]")[2] for found in sorted(misspelt(dashboard))] == [
-        ".type: no panel 'gauges' is used here",
-        ".fieldConfig.overrides[0].dispayName",
-        ".transformations[1].id: 'joinByFields'",
-    ]
+# commands -----------------------------------------------------------------------------------------------------
 
 
 def test_check_passes_on_what_is_shipped_and_names_what_is_out_of_date(tmp_path: Path) -> None:
@@ -572,8 +480,10 @@ def test_names_of_the_fleet_are_shown_instead_of_ids(tmp_path: Path) -> None:
     page = json.loads((tmp_path / "generated" / "vi" / "alerts.json").read_text("utf-8"))
     device = next(
         override
-        for override in _at(page, "table")["fieldConfig"]["overrides"]
-        if override["matcher"]["options"] == "device"
+        for panel in panels_of(page)
+        if panel["type"] == "table"
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"]["options"] == "device_name"
     )  # fmt: skip
     mappings = [entry["value"][0]["options"] for entry in device["properties"] if entry["id"] == "mappings"]
     assert {key: one["text"] for key, one in mappings[-1].items()} == {

@@ -34,6 +34,7 @@ from tests.grafana_backend import (
     interval,
     panels_of,
     questions,
+    rows_of,
 )
 from tests.servers import Server, influxql
 
@@ -330,10 +331,8 @@ def test_table_shows_the_devices_newest_values(village: Village, shown: Shown) -
 def test_table_of_alerts_names_the_lamp_that_is_dark(village: Village, shown: Shown) -> None:
     """One row a device, firing under the rule's own words, as in the gateway's book."""
     panel = panel_of("vi/commune.json", "table", '"lamp_out"')
-    rows = {
-        one.tags["device"]: dict(zip(one.columns, one.values[0], strict=True))
-        for one in shown("vi/commune.json", panel)
-    }  # fmt: skip
+    rows = {row["device"]: row for row in rows_of(shown("vi/commune.json", panel))}
+    assert all(row["device_name"] == row["device"] for row in rows.values())
     assert rows["lamp-017"]["lamp_out"] == 2
     assert rows["lamp-033"]["day_burner"] == 2
     assert rows["cabinet-3"]["circuit_out"] == 2
@@ -382,10 +381,7 @@ def test_status_history_is_the_daily_index(village: Village, shown: Shown) -> No
 def test_map_shows_every_device_where_it_stands(village: Village, shown: Shown) -> None:
     """Positions of the fleet, and the state that colours the dot."""
     panel = panel_of("vi/lighting.json", "geomap", "latitude")
-    seen = {
-        one.tags["device"]: dict(zip(one.columns, one.values[0], strict=True))
-        for one in shown("vi/lighting.json", panel)
-    }  # fmt: skip
+    seen = {row["device"]: row for row in rows_of(shown("vi/lighting.json", panel))}
     assert {row.device: (row.latitude, row.longitude) for row in village.rows} == {
         device: (row["latitude"], row["longitude"]) for device, row in seen.items()
     }
@@ -397,8 +393,8 @@ def test_map_of_communes_is_joined_from_alerts_roll_ups_and_positions(village: V
     """The three answers have the column by which they are joined, and the same communes."""
     panel = panel_of("vi/province.json", "geomap", "latitude")
     parts = [shown("vi/province.json", panel, ref) for ref in "ABC"]
-    assert [{series.tags["commune"] for series in part} for part in parts] == [{COMMUNE}] * 3
-    values = [dict(zip(part[0].columns, part[0].values[0], strict=True)) for part in parts]
+    assert [{row["commune"] for row in rows_of(part)} for part in parts] == [{COMMUNE}] * 3
+    values = [rows_of(part)[0] for part in parts]
     rows = [row for row in village.rows if row.latitude is not None]
     # Of every line of three hours: a device whose state changed counts twice, which moves the dot by some metres.
     assert values[2]["latitude"] == pytest.approx(sum(row.latitude or 0.0 for row in rows) / len(rows), abs=0.001)

@@ -16,7 +16,8 @@ from tests.bench.province import name
 from tests.bench.stage import DATABASE, Influx, await_idle, process_of
 from tests.bench.year import COMMUNE
 from tests.bench.year_store import ROLLUPS, filled
-from tests.grafana_backend import Question, Range, expanded, filled as with_values, panels_of, questions
+from tests.grafana_backend import Question, expanded, panels_of, questions
+from tests.grafana_backend import filled as with_values
 
 KEYS = ("panel_ms",)
 DATABASES = {Source.READINGS.value: DATABASE, Source.ROLLUPS.value: ROLLUPS}
@@ -77,16 +78,18 @@ def _pages(now: int) -> Iterator[tuple[str, Mapping[str, list[Asked]]]]:
                 for device, prop in chosen.items():
                     title = question.panel.get("title", "") or question.where.partition(" / ")[2]
                     more = f" ({device})" if prop else ""
-                    found[title.replace("${property:text}", prop) + more].append(_asked(question, device, prop, title, now))
+                    found[title.replace("${property:text}", prop) + more].append(
+                        _asked(question, device, prop, title, now)
+                    )
             assert len(found) >= len([panel for panel in panels_of(page) if "targets" in panel])
             yield f"{page['uid']}, {span}", found
-    yield "alert rules", {
-        rule.uid: [Asked(rule.uid, _dated(rule.query, now), DATABASE)] for rule in alerting.rules()
-    }
+    yield "alert rules", {rule.uid: [Asked(rule.uid, _dated(rule.query, now), DATABASE)] for rule in alerting.rules()}
 
 
 def _asked(question: Question, device: str, prop: str, title: str, now: int) -> Asked:
-    text = expanded(with_values(question.text, {"commune": COMMUNE, "device": device, "property": prop}), question.range)
+    text = expanded(
+        with_values(question.text, {"commune": COMMUNE, "device": device, "property": prop}), question.range
+    )
     assert not re.search(r"\$[a-z_{]", text), text
     return Asked(title, _dated(text, now), question.database)
 

@@ -47,7 +47,7 @@ class Tsm:
         """The file with all its times so much later [ns]."""
         data = np.frombuffer(self._data, np.uint8).copy()
         data[self._times] = (data[self._times].view(">i8") + by).astype(">i8").view(np.uint8)
-        view = memoryview(data)
+        view = data.data
         for offset, size in self._blocks:
             _CHECKSUM.pack_into(view, offset, zlib.crc32(view[offset + _CHECKSUM.size : offset + size]))
         return data.tobytes()

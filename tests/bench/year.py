@@ -70,7 +70,10 @@ class Kind(NamedTuple):
             stop: [ns UTC]
             lines: of a body, about.
         """
-        moments = [(str(at), number % len(self.variants)) for number, at in enumerate(range(start + self.first, stop, self.every))]
+        moments = [
+            (str(at), number % len(self.variants))
+            for number, at in enumerate(range(start + self.first, stop, self.every))
+        ]
         at_once = max(1, lines // len(moments))
         count = len(self.variants[0])
         for first in range(0, count, at_once):
@@ -115,7 +118,10 @@ class Commune:
         """Energy by day, of the commune and its cabinets."""
         tags, used = f"{Table.LIGHTING_DAY},commune={COMMUNE},device=", fields(LightingDay(33.0))
         cabinets = [one for one in self._registry.names if one.startswith("cabinet")]
-        lines = [f"{tags}{NOBODY} {fields(LightingDay(3300.0, 900.0, 2e6, 600.0))}", *(f"{tags}{one} {used}" for one in cabinets)]
+        lines = [
+            f"{tags}{NOBODY} {fields(LightingDay(3300.0, 900.0, 2e6, 600.0))}",
+            *(f"{tags}{one} {used}" for one in cabinets),
+        ]
         return Kind(True, MIDNIGHT, DAY, [lines])
 
     def states(self) -> Kind:
@@ -154,7 +160,8 @@ class Commune:
         low = np.array([entry.plausible_low for entry in PROPERTIES])[prop]
         high = np.array([entry.plausible_high for entry in PROPERTIES])[prop]
         share = np.random.default_rng(variant).random(len(prop))
-        return np.round(low + np.minimum(high - low, 200.0) * share, 1)
+        found: Floats = np.round(low + np.minimum(high - low, 200.0) * share, 1)
+        return found
 
     def _readings(self, variant: int) -> list[str]:
         devices = self._tables.device_of_series(self._series).tolist()
@@ -236,7 +243,11 @@ def _fleet(lamps: int) -> Iterator[FleetRow]:
         yield _row(name(lamp), "native_streetlight", lamp, f"cabinet-{lamp // LAMPS_OF_CABINET:03}")
     for cabinet in range(lamps // LAMPS_OF_CABINET):
         yield _row(f"cabinet-{cabinet:03}", "native_lamp_cabinet", cabinet, f"cabinet-{cabinet:03}")
-    for kind, profile in (("air", "native_air_station"), ("water", "native_water_station"), ("tap", "native_tap_water")):
+    for kind, profile in (
+        ("air", "native_air_station"),
+        ("water", "native_water_station"),
+        ("tap", "native_tap_water"),
+    ):
         for station in range(STATIONS):
             yield _row(f"{kind}-{station}", profile, station)
 

@@ -1,8 +1,9 @@
-"""A commune's year in InfluxDB's own files below ``build/year``: made once, used again as long as the lines are these."""
+"""A commune's year in InfluxDB's own files below ``build/year``: made once, used as long as the lines are the same."""
 
 import hashlib
 import json
 import shutil
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,7 @@ class Filled(NamedTuple):
 
 @contextmanager
 def filled(lamps: int, weeks: int, work: Path) -> Iterator[Filled]:
-    """InfluxDB as it is shipped, with so many weeks of a commune of so many lamps; the fleet's file goes to ``work``."""
+    """InfluxDB as it is shipped, with so many weeks of a commune of so many lamps; its fleet goes to ``work``."""
     commune = Commune(lamps, work)
     kinds = (commune.sums(), commune.daily_sums(), commune.ledger(), commune.energy(), commune.states())
     about = {"lamps": lamps, "weeks": weeks, "lines": _digest([*kinds, commune.readings()], commune.few(0))}
@@ -110,7 +111,11 @@ def _make(commune: Commune, kinds: Iterable[Kind], end: int, weeks: int) -> None
         _post(store, readings.bodies(starts[0], end), readings.rolled)
         _tell("alerts, indices and the gateway's own")
         hours = range(starts[-1] // HOUR, end // HOUR)
-        _post(store, (b"".join(map(commune.few, hours[n : n + HOURS_AT_ONCE])) for n in range(0, len(hours), HOURS_AT_ONCE)), False)
+        _post(
+            store,
+            (b"".join(map(commune.few, hours[n : n + HOURS_AT_ONCE])) for n in range(0, len(hours), HOURS_AT_ONCE)),
+            False,
+        )
         _await_rest(FOLDER)
 
 
@@ -153,4 +158,4 @@ def _shards(server: Server) -> dict[tuple[str, int], Path]:
 
 
 def _tell(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} year: {text}", flush=True)
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} year: {text}\n")
