@@ -41,8 +41,8 @@ LAMPS_OF_CABINET = 50
 STATIONS = 10
 """Of air, of rivers and of piped water each."""
 MINUTE = HOUR // 60
-INTERVAL = 5 * MINUTE
-"""Between two uplinks of a device."""
+INTERVAL, READINGS_EVERY = 5 * MINUTE, 15 * MINUTE
+"""Between two uplinks of a device, and between two that are stored as readings: nobody asks for those of all lamps."""
 MIDNIGHT = 17 * HOUR
 """When a day begins in Viet Nam, after midnight UTC."""
 FAULT_HOURS, FAULTS_ONE_IN = 48, 64
@@ -136,7 +136,7 @@ class Commune:
 
     def readings(self) -> Kind:
         """What devices say."""
-        return Kind(False, 0, INTERVAL, [self._readings(100 + variant) for variant in range(12)])
+        return Kind(False, 0, READINGS_EVERY, [self._readings(100 + variant) for variant in range(12)])
 
     def _rolled(self, width: Width, variant: int) -> list[str]:
         rows, sums = self._rows(variant, (HOUR if width is Width.HOUR else DAY) // INTERVAL), ScopeSums()
