@@ -194,6 +194,8 @@ install_release() {
         source=${WHEEL:-$HERE}
         "$python" -m pip "${pip[@]}" --no-deps "$source" || fail "$source could not be installed, see above"
         "$OPT/releases/$name/bin/village" --version > /dev/null || fail "the new release does not start"
+        # After a power cut a release must not look whole whose files are empty.
+        sync -f "$OPT/releases/$name"
         touch "$OPT/releases/$name/complete"
         did "installed release $name"
     fi

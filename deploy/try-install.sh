@@ -1,27 +1,30 @@
 #!/bin/bash
 # Tries the whole life of an installation on a clean Debian 12, booted with its own systemd in a folder: what the script says
-# on machines it cannot serve, install, an account, a value in InfluxDB, the same again, upgrade, back, a broken release.
+# on machines it cannot serve, install, an account, a value in the store, the same again, upgrade with readings that wait,
+# back, a broken release, a power cut at rest and one in the middle of an upgrade, no network, the doctor, uninstall.
 #
-#   sudo deploy/try-install.sh [--from COMMIT] [--folder FOLDER] [--keep]
+#   sudo deploy/try-install.sh [--store influxdb|embedded] [--from COMMIT] [--folder FOLDER] [--keep]
 #
+#   --store   as for install.sh
 #   --from    the release to upgrade from; default: the newest commit whose program differs from this checkout's
 #   --folder  where the machines are made, 3 GB; default: a new one below /tmp. FOLDER/clean is used again if it is there
 #   --keep    leave them there, to look around
 #
-# Needs root, debootstrap and systemd-container, a network, and nobody on ports 1883, 8883, 8086, 8088 and 8765: the
-# machine shares this one's network.
+# Needs root, debootstrap, systemd-container and a network. With slirp4netns the machine has a network of its own; without,
+# it shares this one's, and nobody may listen on ports 1883, 8883, 8086, 8088 and 8765.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PROGRAM=(gateway devices dashboards simulators pyproject.toml requirements.lock)
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
-FROM='' FOLDER='' KEEP='' NSPAWN='' LEADER='' PASSED=0
+STORE=influxdb FROM='' FOLDER='' KEEP='' NSPAWN='' LEADER='' SLIRP='' PASSED=0
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'try-install.sh: %s\n' "$*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
     case $1 in
+    --store) STORE=${2:?--store influxdb or embedded}; shift 2 ;;
     --from) FROM=${2:?--from COMMIT}; shift 2 ;;
     --folder) FOLDER=$(realpath -m "${2:?--folder FOLDER}"); shift 2 ;;
     --keep) KEEP=yes; shift ;;
@@ -32,9 +35,12 @@ done
 for program in debootstrap systemd-nspawn nsenter git; do
     command -v $program > /dev/null || fail "$program is missing: apt-get install debootstrap systemd-container util-linux git"
 done
-for port in 1883 8883 8086 8088 8765; do
-    if (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then fail "something listens on port $port; stop it first"; fi
-done
+NETWORK=()
+if ! command -v slirp4netns > /dev/null; then
+    for port in 1883 8883 8086 8088 8765; do
+        if (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then fail "something listens on port $port; stop it first"; fi
+    done
+fi
 FOLDER=${FOLDER:-$(mktemp -d /tmp/village-try.XXXXXX)}
 MACHINE=$FOLDER/machine
 if [ -z "$FROM" ]; then
@@ -65,9 +71,26 @@ make_machine() {
     mkdir -p "$MACHINE/srv/before" "$MACHINE/srv/now" "$MACHINE/srv/broken"
     git -C "$HERE" archive "$FROM" | tar -x -C "$MACHINE/srv/before"
     (cd "$HERE" && git ls-files -z | tar -c --null -T - ) | tar -x -C "$MACHINE/srv/now"
-    # A release that installs well and does not run.
+    # A release that installs well and does not run, and one that cannot even be loaded.
     cp -a "$MACHINE/srv/now/." "$MACHINE/srv/broken"
-    printf '\nraise RuntimeError("a release that does not run")\n' >> "$MACHINE/srv/broken/gateway/app.py"
+    # One that runs, for an upgrade that is cut short.
+    cp -a "$MACHINE/srv/now" "$MACHINE/srv/next"
+    printf '\n# the next release\n' >> "$MACHINE/srv/next/gateway/app.py"
+    printf '\n\ndef _broken(self: App) -> None:\n    raise RuntimeError("a release that does not run")\n\n\nApp.start = _broken\n' \
+        >> "$MACHINE/srv/broken/gateway/app.py"
+    cp -a "$MACHINE/srv/now" "$MACHINE/srv/unloadable"
+    printf '\nraise RuntimeError("a release that cannot be loaded")\n' >> "$MACHINE/srv/unloadable/gateway/cli.py"
+}
+
+# A network for the machine that reaches out through this one's, so that ports here may be taken.
+make_network() {
+    command -v slirp4netns > /dev/null || return 0
+    local name=village-try-$$
+    ip netns add "$name"
+    ip -n "$name" link set lo up
+    slirp4netns --configure --mtu=1400 --netns-type=path "/run/netns/$name" tap0 > "$FOLDER/slirp.log" 2>&1 &
+    SLIRP=$!
+    NETWORK=(--network-namespace-path="/run/netns/$name")
 }
 
 # boot [OPTIONS OF systemd-nspawn]: returns when everything that starts by itself has started.
@@ -91,6 +114,13 @@ inside() {
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
+# As a power cut does: every process of the machine is gone at once.
+cut_power() {
+    kill -KILL "$LEADER"
+    wait "$NSPAWN" 2> /dev/null || true
+    NSPAWN='' LEADER=''
+}
+
 power_off() {
     if [ -z "$NSPAWN" ]; then return; fi
     inside systemctl poweroff 2> /dev/null || true
@@ -107,6 +137,7 @@ clean_up() {
         inside journalctl -u village-gateway -u mosquitto -u influxdb -n 30 --no-pager >&2 || true
     fi
     power_off
+    if [ -n "$SLIRP" ]; then kill "$SLIRP" 2> /dev/null || true; ip netns delete "village-try-$$" || true; fi
     if [ -z "$KEEP" ]; then rm -rf "$MACHINE"; rmdir --ignore-fail-on-non-empty "$FOLDER" 2> /dev/null || true; fi
     [ $status -eq 0 ] || say "NOT well after $PASSED checks"
 }
@@ -140,7 +171,7 @@ listing() {
         ! -path "var/lib/village/*" ! -name mosquitto.db ! -path "*/__pycache__*" ! -path etc/mtab "$@"; }
         found -printf "%p %y %m %u:%g %l\n"; found -type f -print0 | xargs -0 sha256sum' | sort
 }
-main_pids() { inside systemctl show -p MainPID --value mosquitto influxdb village-gateway | tr -s '\n' ' '; }
+main_pids() { inside systemctl show -p MainPID --value "${SERVICES[@]}" | tr -s '\n' ' '; }
 ask() { inside python3 -c "import json,urllib.request as u; print(json.load(u.urlopen('http://127.0.0.1:8765$1'))$2)"; }
 await() {
     local what=$1
@@ -155,8 +186,15 @@ publish() {
     inside mosquitto_pub -V mqttv5 -h localhost -p 8883 --cafile /etc/village/certificates/ca.crt -i "$1" -u "$1" -P "$password" \
         -q 1 -t "$2" -m "$3"
 }
-# values: every power of lamp-017 in InfluxDB, read as Grafana's account.
+# values: every power of lamp-017 in the store; from InfluxDB, read as Grafana's account.
 values() {
+    if [ "$STORE" = embedded ]; then
+        inside python3 -c "
+import sqlite3
+store = sqlite3.connect('file:/var/lib/village/store.db?mode=ro', uri=True)
+print(*(power for power, in store.execute('SELECT power FROM point_streetlight WHERE power IS NOT NULL ORDER BY _time')), end=' ')"
+        return
+    fi
     inside bash -c '. /etc/village/influxdb.env; influx -username grafana -password "$VILLAGE_STORE_PASSWORD" -database village \
         -format csv -execute "SELECT power FROM streetlight WHERE device = '"'lamp-017'"'"' | sed 1d | cut -d, -f3 | tr '\n' ' '
 }
@@ -167,7 +205,7 @@ say_power() { publish lamp-017 village/10642/lamp-017/up "{\"power\":$1,\"observ
 
 say "from $(git -C "$HERE" log -1 --format='%h %s' "$FROM")"
 make_machine
-
+make_network
 
 # What the script says on machines it cannot serve; each in an overlay that is thrown away.
 refuses "not root" "run this as root" -- setpriv --reuid=65534 --clear-groups /srv/now/deploy/install.sh
@@ -177,14 +215,16 @@ refuses "no room" "MB free for /opt" --tmpfs=/opt:size=50m -- /srv/now/deploy/in
 refuses "no network" "Debian's packages cannot be reached" --private-network -- /srv/now/deploy/install.sh
 refuses "a wrong option" "no option --fast" -- /srv/now/deploy/install.sh --fast
 
-boot
+boot "${NETWORK[@]}"
 if text=$(inside /srv/now/deploy/upgrade.sh 2>&1); then fail "upgraded what is not there: $text"; fi
 holds "upgrade before install: $text" "$text" "nothing is installed here"
-inside /srv/before/deploy/install.sh --host localhost --host box.example > "$FOLDER/install.log" 2>&1 ||
+inside /srv/before/deploy/install.sh --store "$STORE" --host localhost --host box.example > "$FOLDER/install.log" 2>&1 ||
     { tail -20 "$FOLDER/install.log" >&2; fail "install.sh failed"; }
 passed "installed: $(tail -1 "$FOLDER/install.log")"
-for unit in mosquitto influxdb village-gateway village-backup.timer village-certificates.timer; do
-    same "$unit" active "$(inside systemctl is-active $unit || true)"
+SERVICES=(mosquitto village-gateway)
+if [ "$STORE" = influxdb ]; then SERVICES+=(influxdb); fi
+for unit in "${SERVICES[@]}" village-backup.timer village-certificates.timer; do
+    same "$unit" active "$(inside systemctl is-active "$unit" || true)"
 done
 same "the gateway's account" village "$(inside stat -c %U "/proc/$(inside systemctl show -p MainPID --value village-gateway)")"
 
@@ -196,7 +236,7 @@ inside village devices credentials create --all --sheet /srv/sheet.csv --host lo
 await "the gateway hears the broker" inside python3 -c \
     "import json,urllib.request as u; assert any(p['part'] == 'broker' and p['state'] == 'ok' for p in json.load(u.urlopen('http://127.0.0.1:8765/health'))['parts'])"
 say_power 58.5
-await "the device's value is in InfluxDB" has_values "58.5 "
+await "the device's value is in the store" has_values "58.5 "
 holds "another device's account may not speak for it" "$(publish lamp-018 village/10642/lamp-017/up '{"power":1}' 2>&1 || true)" \
     "Not authorized"
 
@@ -208,17 +248,35 @@ same "no service was restarted" "$pids" "$(main_pids)"
 inside systemctl start village-backup village-certificates
 passed "backup and certificates run as their units: $(inside journalctl -u village-backup -o cat --no-pager | grep checked)"
 
-# An upgrade; what a person edited, what was stored, accounts and ledger stay.
+# An upgrade; what a person edited, what was stored, what waits for the store, accounts and ledger stay.
 inside bash -c 'echo "# edited by hand" >> /etc/village/mosquitto.conf; echo "# edited by hand" >> /etc/village/village.toml'
-kept() { inside bash -c 'cd /etc/village && find . -type f ! -name "*.shipped" -path "./*" | sort | xargs sha256sum; sha256sum /var/lib/mosquitto/dynamic-security.json'; }
-settings=$(kept) received=$(ask /ledger "['totals']['received']") old=$(inside readlink /opt/village/current)
+# Without shipped files that nobody edited: those are the release's own.
+kept() {
+    inside bash -c 'cd /etc/village && for file in $(find . -type f ! -name "*.shipped" | sort); do
+        cmp -s "$file" "/opt/village/shipped/_etc_village_$(tr / _ <<< "${file#./}")" || sha256sum "$file"; done
+        sha256sum /var/lib/mosquitto/dynamic-security.json'
+}
+received() { ask /ledger "['totals']['received']"; }
+has_received() { [ "$(received)" -eq "$1" ]; }
+expected="58.5 "
+if [ "$STORE" = influxdb ]; then
+    inside systemctl stop influxdb
+    before=$(received)
+    say_power 59
+    await "a reading waits for the store, which is away" has_received $((before + 1))
+    expected="58.5 59 "
+fi
+settings=$(kept) before=$(received) old=$(inside readlink /opt/village/current)
 inside /srv/now/deploy/upgrade.sh > "$FOLDER/upgrade.log" 2>&1 || { tail -20 "$FOLDER/upgrade.log" >&2; fail "upgrade.sh failed"; }
 passed "$(tail -1 "$FOLDER/upgrade.log")"
 same "settings, secrets and accounts are as before" "$settings" "$(kept)"
-same "the ledger goes on" "$received" "$(ask /ledger "['totals']['received']")"
+same "the ledger goes on" "$before" "$(received)"
 same "its sums hold" True "$(ask /ledger "['holds']")"
+same "the fleet is as before" 2 "$(ask /devices "['total']")"
+await "what waited is in the store" has_values "$expected"
 say_power 59.5
-await "the same account speaks to the new release" has_values "58.5 59.5 "
+expected+="59.5 "
+await "the same account speaks to the new release" has_values "$expected"
 same "upgraded again" "this release was in use already" "$(inside /srv/now/deploy/upgrade.sh 2>&1 | tail -1)"
 
 # Back, and forward again.
@@ -226,26 +284,46 @@ inside /srv/now/deploy/upgrade.sh --back > "$FOLDER/back.log" 2>&1 || { tail -20
 passed "$(grep '^back to' "$FOLDER/back.log")"
 same "the release before is in use" "$old" "$(inside readlink /opt/village/current)"
 say_power 60.5
-await "and takes readings in" has_values "58.5 59.5 60.5 "
+expected+="60.5 "
+await "and takes readings in" has_values "$expected"
 inside /srv/now/deploy/upgrade.sh > /dev/null 2>&1 || fail "upgrading after going back failed"
 new=$(inside readlink /opt/village/current)
 
-# A release that does not run.
+# A release that cannot be loaded, and one that does not run.
+if text=$(inside /srv/unloadable/deploy/upgrade.sh 2>&1); then fail "an unloadable release went through: $text"; fi
+holds "an unloadable release: ${text##*$'\n'}" "$text" "the one before is in use as ever"
 if text=$(inside WAIT_SECONDS=20 /srv/broken/deploy/upgrade.sh 2>&1); then fail "a broken release went through: $text"; fi
 holds "a broken release: ${text##*$'\n'}" "$text" "the one before is in use again"
 same "the release that runs is in use" "$new" "$(inside readlink /opt/village/current)"
 say_power 61.5
-await "and takes readings in" has_values "58.5 59.5 60.5 61.5 "
+expected+="61.5 "
+await "and takes readings in" has_values "$expected"
 
-# A power cut for the whole machine, then a start without a network: nothing is asked of it.
-kill -KILL "$LEADER"
-wait "$NSPAWN" 2> /dev/null || true
-NSPAWN=''
+# A power cut in the middle of an upgrade: the release before is in use, and the same command goes through afterwards.
+inside /srv/next/deploy/upgrade.sh > "$FOLDER/next.log" 2>&1 &
+UPGRADE=$!
+half_installed() { [ "$(find "$MACHINE/opt/village/releases" -maxdepth 1 -type d -newer "$FOLDER/back.log" ! -name releases | wc -l)" -gt 0 ]; }
+touch "$FOLDER/back.log"
+await "an upgrade has begun" half_installed
+cut_power
+wait $UPGRADE 2> /dev/null || true
+boot "${NETWORK[@]}"
+same "after a power cut in the upgrade the release that runs is in use" "$new" "$(inside readlink /opt/village/current)"
+say_power 62
+expected+="62 "
+await "and takes readings in" has_values "$expected"
+inside /srv/next/deploy/upgrade.sh > "$FOLDER/next.log" 2>&1 || { tail -20 "$FOLDER/next.log" >&2; fail "upgrade.sh failed"; }
+passed "the same upgrade again: $(tail -1 "$FOLDER/next.log")"
+inside /srv/now/deploy/upgrade.sh --back > /dev/null 2>&1 || fail "going back failed"
+
+# A power cut at rest, then a start without a network: nothing is asked of it.
+cut_power
 boot --private-network
-await "after a power cut everything is back" has_values "58.5 59.5 60.5 61.5 "
+await "after a power cut everything is back" has_values "$expected"
 await "and the gateway with it" ask /ledger "['holds']"
 say_power 62.5
-await "it takes readings in without a network" has_values "58.5 59.5 60.5 61.5 62.5 "
+expected+="62.5 "
+await "it takes readings in without a network" has_values "$expected"
 same "installed again without a network" "nothing had to be changed" "$(inside /srv/now/deploy/install.sh 2>&1 | tail -1)"
 inside village doctor > "$FOLDER/doctor.log" || true
 say "village doctor:"

@@ -233,13 +233,14 @@ class App:
         # Analytics writes its last lines through the line.
         self.analytics.finish(FINISH_SECONDS)
         self.line.stop()
-        self.analytics.join()
-        self.laboratory.close()
-        self.notifier.stop()
         self.pruner.stop()
         self.certificates.stop()
         for delivery in self.deliveries:
             delivery.stop()
+        # One question it has asked the store may be on its way still.
+        self.analytics.join(FINISH_SECONDS + self.settings.store[0].timeout_seconds)
+        self.laboratory.close()
+        self.notifier.stop()
         self.records.close()
         # What delivery reported last reaches the disk here; closed last, the log goes into the journal's main file.
         self.journal.close(self.line.failed)

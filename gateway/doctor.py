@@ -1,10 +1,8 @@
 """``village doctor``: looks at everything the gateway depends on; one line each, with what to do where it is wrong."""
 
-import shutil
 import socket
 import sqlite3
 import stat
-import tempfile
 import time
 import tomllib
 from collections.abc import Generator, Iterator, Mapping
@@ -21,8 +19,9 @@ from devices.standards import StandardsError, load
 from gateway import certificate_watch
 from gateway.app import make_store
 from gateway.certificate_ends import mode_problem
-from gateway.clock import clock_state
+from gateway.clock import BEHIND, RELEASED, clock_state
 from gateway.doctor_broker import Finding, examine_accounts, examine_broker, examine_mosquitto_conf
+from gateway.doctor_disk import examine_backups, examine_data
 from gateway.line.journal_file import set_aside_files
 from gateway.line.migrations import SCHEMA_VERSION
 from gateway.line.salvage_report import reports
@@ -32,9 +31,6 @@ from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.running import health_of
 from gateway.settings import Settings, StorePlace
 
-MB = 1 << 20
-RESERVE_BYTES = 64 * MB
-"""Room a system needs beside the journal. Chosen."""
 SECRETS = ("secrets.env", "broker-admin.env", "influxdb.env")
 """Files of secrets that the installation keeps beside the settings."""
 _SECRET_KEYS = {"password", "token"}
@@ -60,8 +56,9 @@ def examine(
     yield from _secrets(config)
     yield from _certificates(settings)
     yield _clock(settings)
-    yield from _data_folder(settings)
+    yield from examine_data(settings)
     yield from _journal(settings)
+    yield from examine_backups(config)
     yield from _api(settings)
     yield from examine_broker(settings.broker)
     if mosquitto_conf is not None:
@@ -138,32 +135,30 @@ def _standards(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(settings: Settings) -> Finding:
-    if settings.gateway.clock == "trust":
+    trusted, state = settings.gateway.clock == "trust", clock_state()
+    newest = max(RELEASED, _newest_commit(settings.gateway.data_dir / "journal.db"))
+    if time.time_ns() < newest - BEHIND and not (state.synchronised and not trusted):
+        now, then = (
+            datetime.fromtimestamp(at / 1e9, UTC).strftime("%Y-%m-%d %H:%M") for at in (time.time_ns(), newest)
+        )
+        return Finding(
+            "clock", False, f"shows {now} UTC, and it was {then} UTC already; set it: `timedatectl set-time`"
+        )
+    if trusted:
         return Finding("clock", True, 'taken as it is (gateway.clock is "trust")')
-    state = clock_state()
     return Finding("clock", state.synchronised is True, state.detail)
 
 
-def _data_folder(settings: Settings) -> Iterator[Finding]:
-    folder = settings.gateway.data_dir
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+def _newest_commit(journal: Path) -> int:
+    """When the gateway last took something in [ns UTC]; 0 where that cannot be read."""
+    if not journal.is_file():
+        return 0
     try:
-        with tempfile.NamedTemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        yield Finding(
-            "data", False, f"{existing}: cannot be written ({error.strerror}); give this account the right to"
-        )
-        return
-    journal = settings.journal
-    budget = (journal.max_mb + journal.raw_max_mb + journal.refused_max_mb) * MB
-    used = sum(file.stat().st_size for file in folder.glob("journal.db*")) if folder.is_dir() else 0
-    free = shutil.disk_usage(existing).free
-    missing = max(budget - used, 0) + RESERVE_BYTES - free
-    text = f"{folder}: {free // MB} MB free, the journal may still take {max(budget - used, 0) // MB} MB"
-    if missing > 0:
-        text += f"; free {missing // MB + 1} MB or lower journal.max_mb, raw_max_mb or refused_max_mb"
-    yield Finding("data", missing <= 0, text)
+        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as reader:
+            row = reader.execute("SELECT value FROM counter WHERE name = 'newest_at'").fetchone()
+    except sqlite3.Error:
+        return 0  # the look at the journal says what is wrong with it
+    return int(row[0]) if row else 0
 
 
 def _journal(settings: Settings) -> Iterator[Finding]:

@@ -29,6 +29,8 @@ SYS_SECONDS = 3.0
 """$SYS topics are retained, so a broker that has them sends them at once."""
 VERSION_SECONDS = 0.2
 VERSION = "$SYS/broker/version"
+LEAST_QUEUE_BYTES = 16 << 20
+"""What may wait for an absent gateway: 80,000 messages, a quarter of an hour of a commune. Chosen."""
 MOST_DRIFT = 10
 """Of accounts that are not as the fleet says, so many are named."""
 
@@ -197,6 +199,11 @@ def _queue_problems(conf: dict[str, str]) -> Iterator[str]:
         yield f"a power cut loses what came since the last save; write `autosave_interval {QUEUE['autosave_interval']}`"
     if 0 < _number(conf, "max_queued_messages", 1000) < 100_000:
         yield "drops messages of an absent gateway after so many; write `max_queued_messages 0`"
+    if 0 < _number(conf, "max_queued_bytes", 0) < LEAST_QUEUE_BYTES:
+        yield (
+            "drops messages of an absent gateway beyond so many bytes; write"
+            f" `max_queued_bytes {QUEUE['max_queued_bytes']}`"
+        )
     in_flight = _number(conf, "max_inflight_messages", 20)
     if 0 < in_flight < 1000:
         yield f"one commit gets so few messages; write `max_inflight_messages {QUEUE['max_inflight_messages']}`"

@@ -112,8 +112,9 @@ class Gateway(_Part):
     """Keep what simulated devices say. Only for demonstrations: production refuses it as `simulated`."""
     max_payload_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 65536
     """A longer payload is refused as `too_large`."""
-    commit_wait_ms: Annotated[int, Field(ge=0, le=100)] = 0
-    """How long a commit may wait for more messages. 0 is fastest; 20 to 100 spares an SD card."""
+    commit_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How long a commit may wait for more messages. 0 is fastest; 500 spares an SD card, see `docs/sizes.md`. What came
+    in that time is in the broker's memory alone at a power cut, and the devices hold it for delivered."""
     clock: Literal["auto", "trust"] = "auto"
     """`auto`: while this machine's clock cannot be right, messages are kept on disk and read when it is: for 15 minutes
     after switching on where there is no battery clock and no time service has set it yet, and while it is behind

@@ -25,7 +25,7 @@ _REPEATED = ("source", "store", "notify")
 """Sections written with two brackets; in the environment they are counted from 0."""
 _PATHS = {
     "broker": ("ca_file", "cert_file", "key_file"),
-    "gateway": ("data_dir", "fleet", "certificates_dir"),
+    "gateway": ("data_dir", "fleet", "certificates_dir", "standards"),
     "store": ("ca_file",),
     "api": ("cert_file", "key_file"),
 }

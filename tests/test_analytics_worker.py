@@ -1,6 +1,7 @@
 """The analytics thread with a real line and store: what is committed is summed, and mended after a restart."""
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 
 from devices.vocabulary import Measurement
+from gateway.analytics import worker
 from gateway.app import App
-from gateway.model import Window
+from gateway.model import StoredLine, Window
+from gateway.northbound.embedded import Embedded
 from gateway.settings import Api, Gateway, Settings, StorePlace
-from tests.gateway_process import await_that
+from tests.gateway_process import PATIENCE, await_that
 
 HOUR = 3_600_000_000_000
 FLEET = "device,profile,commune,zone,group\nlamp-1,native_streetlight,10642,street,cabinet-1\n"
@@ -99,5 +102,41 @@ def test_a_fault_of_analytics_does_not_stop_the_line(folder: Path, monkeypatch: 
         await_that(
             "stored", lambda: len(store.series(Measurement.STREETLIGHT, "10642", "lamp-1", "power", window)) == 2
         )
+    finally:
+        app.stop()
+
+
+def test_a_stop_asks_a_slow_store_no_more_and_loses_no_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Late hours are some hundred questions: the gateway ends after the one at hand and asks the rest later."""
+    monkeypatch.setattr(worker, "MEND_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.app.FINISH_SECONDS", 0.0)
+    stopping, asked = threading.Event(), list[str]()
+
+    def slow(_store: Embedded, measurement: str, *_: object, **__: object) -> list[StoredLine]:
+        asked.append(measurement)
+        stopping.wait(PATIENCE)
+        return []
+
+    app = App(settings(folder), with_broker=False, with_api=False)
+    app.start()
+    app.intake.take("first", 0, [record(minute, 50.0) for minute in range(0, 180, 5)])
+    await_that("three hours", lambda: len(hours(app)) >= 3, 90)
+    with monkeypatch.context() as patches:
+        patches.setattr(Embedded, "lines", slow)
+        app.intake.take("late", 0, [record(minute, 57.0) for minute in range(1, 180, 5)])
+        await_that("the store is asked", lambda: asked)
+        line_stops = app.line.stop
+
+        def stop() -> None:
+            line_stops()
+            stopping.set()
+
+        patches.setattr(app.line, "stop", stop)
+        app.stop()
+        assert len(asked) == 1
+    app = App(settings(folder), with_broker=False, with_api=False)
+    app.start()
+    try:
+        await_that("what was left to do is done", lambda: [h["power_count"] for h in hours(app)] == [24, 24, 24], 90)
     finally:
         app.stop()

@@ -19,8 +19,9 @@ from pydantic import SecretStr
 
 from gateway import doctor, doctor_broker
 from gateway.clock import ClockState, clock_state
-from gateway.doctor import MB, RESERVE_BYTES, examine
+from gateway.doctor import examine
 from gateway.doctor_broker import Finding
+from gateway.doctor_disk import MB, RESERVE_BYTES, examine_data, file_system
 from gateway.line.journal_file import set_aside_files
 from gateway.settings import Api, Broker, Gateway, Journal, Settings, StorePlace
 from gateway.southbound.broker import QUEUE, parse_mosquitto_conf
@@ -60,7 +61,8 @@ def settings_of(folder: Path, **parts: Any) -> Settings:
     (folder / "fleet.csv").write_text(FLEET.format(""), "utf-8")
     gateway = Gateway(data_dir=folder / "data", fleet=folder / "fleet.csv")
     journal = Journal(max_mb=16, raw_max_mb=0, refused_max_mb=16)
-    given = {"broker": Broker(port=free_port()), "gateway": gateway, "journal": journal, "api": Api(port=free_port())}
+    given = {"broker": Broker(port=free_port()), "gateway": gateway, "journal": journal, "api": Api(port=free_port()),
+             "store": (StorePlace(max_mb=64),)}  # fmt: skip
     return Settings(**given | parts)
 
 
@@ -263,19 +265,31 @@ def test_a_full_disk_is_named_before_it_is_full(tmp_path: Path, monkeypatch: pyt
     settings.gateway.data_dir.mkdir()
     (settings.gateway.data_dir / "journal.db").write_bytes(b"x" * (2 * MB))
     usage = type(shutil.disk_usage(tmp_path))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 30 * MB + RESERVE_BYTES))
-    assert [finding.ok for finding in doctor._data_folder(settings)] == [True]
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 20 * MB + RESERVE_BYTES))
-    short = next(doctor._data_folder(settings))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 94 * MB + RESERVE_BYTES))
+    assert [finding.ok for finding in examine_data(settings)] == [True]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 84 * MB + RESERVE_BYTES))
+    short = next(examine_data(settings))
     assert not short.ok
-    assert short.text.endswith("84 MB free, the journal may still take 30 MB; free 11 MB or lower journal.max_mb,"
-                               " raw_max_mb or refused_max_mb")  # fmt: skip
+    assert short.text.endswith("148 MB free, the journal may still take 30 MB, the store commune may still take 64 MB;"
+                               " free 11 MB or lower journal.max_mb, raw_max_mb or refused_max_mb or max_mb of the"
+                               " store commune")  # fmt: skip
+
+
+def test_the_kind_of_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    """Names of mounts may hold blanks, and a later mount hides an earlier one at the same place."""
+    mounts = tmp_path / "mounts"
+    (tmp_path / "usb stick" / "data").mkdir(parents=True)
+    stick = str(tmp_path / "usb stick").replace(" ", "\\040")
+    mounts.write_text(f"/dev/root / ext4 rw 0 0\nx {stick} vfat rw 0 0\ny {stick} tmpfs rw 0 0\n")
+    assert file_system(tmp_path / "usb stick" / "data", mounts) == "tmpfs"
+    assert file_system(tmp_path, mounts) == "ext4"
+    assert file_system(tmp_path, tmp_path / "absent") == ""
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """Before the gateway stumbles over it."""
     (tmp_path / "file").write_text("no folder")
-    found = next(doctor._data_folder(Settings(gateway=Gateway(data_dir=tmp_path / "file" / "data"))))
+    found = next(examine_data(Settings(gateway=Gateway(data_dir=tmp_path / "file" / "data"))))
     assert not found.ok
     assert found.text.endswith("file: cannot be written (Not a directory); give this account the right to")
 

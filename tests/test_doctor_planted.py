@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from devices.profile import shipped_profiles
 from devices.registry import Registry
-from gateway import doctor, doctor_broker
+from gateway import doctor, doctor_broker, doctor_disk
 from gateway.certificates import Authority, Pair
 from gateway.cli import build
 from gateway.clock import ClockState
@@ -18,7 +18,8 @@ from gateway.settings_file import SettingsError
 from tests import servers
 from tests.access_parts import broker_with_accounts, lamp, set_up
 from tests.documents import PLANTED_BEGIN, PLANTED_END
-from tests.planted import PLANTED, Machine, Patch, Planted, as_table, matches
+from tests.planted import PLANTED, as_table, matches
+from tests.planted_machine import Machine, Patch, Planted
 from tests.servers import HOST, Server, free_port
 
 GUIDE = Path(__file__).parent.parent / "docs" / "operate.md"
@@ -55,6 +56,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def machine(tmp_path: Path, shared: Servers, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A sound one."""
     monkeypatch.setattr(doctor, "clock_state", lambda: ClockState(True, "synchronised"))
+    # A test's folder may well be in memory.
+    monkeypatch.setattr(doctor_disk, "file_system", lambda _path: "ext4")
     monkeypatch.setattr(doctor_broker, "CONNECT_SECONDS", 2.0)
     return Machine(tmp_path, shared.broker, shared.tls_port, shared.store, shared.certificates)
 

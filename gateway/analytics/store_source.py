@@ -1,6 +1,6 @@
 """The store as the roll-ups read it back: what came late is summed again from what is stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from devices.rollup_names import Scope, Width, measurement_name
 from devices.vocabulary import VOCABULARY
@@ -8,7 +8,7 @@ from gateway.analytics.columns import FleetTables
 from gateway.analytics.rollup_lines import LENGTH, stored_rows
 from gateway.analytics.rollup_parts import Point
 from gateway.analytics.windows import Rows, day_number, hour_number
-from gateway.model import Store, StoredLine
+from gateway.model import Store, StoredLine, StoreUnavailableError
 
 LINES_AT_ONCE = 100_000
 """More than a device says in a month; bounds what one question may bring."""
@@ -21,8 +21,14 @@ FAR = 40 * 86_400_000_000_000
 class StoreSource:
     """Implements ``rollup_parts.RollupSource`` on any store."""
 
-    def __init__(self, store: Store, tables: FleetTables) -> None:
-        self._store, self._tables = store, tables
+    def __init__(self, store: Store, tables: FleetTables, stopped: Callable[[], bool] = lambda: False) -> None:
+        """
+        Args:
+            store: what is asked.
+            tables: the fleet.
+            stopped: once true, nothing more is asked: some hundred questions of a busy store take a minute.
+        """
+        self._store, self._tables, self._stopped = store, tables, stopped
 
     def readings(self, device: int, start: int, stop: int) -> Mapping[str, Sequence[Point]]:
         """See ``RollupSource.readings``."""
@@ -47,7 +53,7 @@ class StoreSource:
         merged: dict[int, dict[str, float]] = {}
         for measurement in sorted({entry.measurement for entry in VOCABULARY.values()}):
             name = measurement_name(measurement, Scope.DEVICE, width)
-            for line in self._store.lines(name, key, None, start, start + LENGTH[width], 1):
+            for line in self._ask(name, key, None, start, start + LENGTH[width], 1):
                 device = registry.index.get(line.device)
                 if device is not None:
                     merged.setdefault(device, {}).update(line.fields)
@@ -62,8 +68,16 @@ class StoreSource:
         return [
             line
             for measurement in measurements
-            for line in self._store.lines(measurement, commune, name, start, stop, limit, newest=newest)
+            for line in self._ask(measurement, commune, name, start, stop, limit, newest=newest)
         ]
+
+    def _ask(
+        self, measurement: str, commune: str, device: str | None, start: int, stop: int, limit: int, *,
+        newest: bool = False,
+    ) -> Iterable[StoredLine]:  # fmt: skip
+        if self._stopped():
+            raise StoreUnavailableError("the gateway is stopping")
+        return self._store.lines(measurement, commune, device, start, stop, limit, newest=newest)
 
     @staticmethod
     def _first(lines: Sequence[StoredLine]) -> dict[str, Point]:

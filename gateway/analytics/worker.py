@@ -125,7 +125,7 @@ class AnalyticsWorker:
         self._queue: SimpleQueue[Sequence[Judged] | Mark | Registry] = SimpleQueue()
         self._heard_since, self._state = heard_since, state
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="analytics")
+        self._thread = threading.Thread(target=self._run, name="analytics", daemon=True)
         self._room = self._resume(registry, path, heard_since)
         self._tasks: SimpleQueue[tuple[Callable[[AlertBook], Any], Future[Any]]] = SimpleQueue()
         self.standing = self._stand(None, self._now(), changed=True)
@@ -165,10 +165,10 @@ class AnalyticsWorker:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def join(self) -> None:
-        """Return when the thread has ended: at once if the line has."""
+    def join(self, seconds: float) -> None:
+        """Return when the thread has ended, or after so long."""
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(seconds)
 
     def take(self, judged: Sequence[Judged]) -> None:
         """Readings that are on disk now. Returns at once."""
@@ -322,10 +322,12 @@ class AnalyticsWorker:
             self._write([*raw, *rollup])
 
     def _mend(self, now: int) -> None:
-        source = StoreSource(self._store, self._room.tables)
+        source = StoreSource(self._store, self._room.tables, self._stopping.is_set)
         try:
             self._room.mend(source, self._oldest_waiting() or now)
         except StoreUnavailableError as error:
+            if self._stopping.is_set():
+                return  # what was not read back is in the snapshot
             log.info("late readings cannot be read back now; trying again", error=str(error))
 
     def _save(self, *, whole: bool) -> None:
