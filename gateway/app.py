@@ -237,7 +237,6 @@ class App:
         self.certificates.stop()
         for delivery in self.deliveries:
             delivery.stop()
-        # One question it has asked the store may be on its way still.
         self.analytics.join(FINISH_SECONDS + self.settings.store[0].timeout_seconds)
         self.laboratory.close()
         self.notifier.stop()

@@ -135,7 +135,8 @@ def _model(field: FieldInfo) -> type[BaseModel]:
 def _resolve(values: dict[str, Any], folder: Path) -> None:
     gateway = values.setdefault("gateway", {})
     for key in _PATHS["gateway"]:
-        gateway.setdefault(key, str(_fields("gateway")[key].default))
+        if _fields("gateway")[key].default is not None:
+            gateway.setdefault(key, str(_fields("gateway")[key].default))
     for part, keys in _PATHS.items():
         found = values.get(part, [])
         for section in found if isinstance(found, list) else [found]:

@@ -197,8 +197,9 @@ def test_doctor_ends_with_status_1_if_something_is_to_be_mended(
 ) -> None:
     """One line each, the bad ones marked."""
     monkeypatch.setattr(doctor, "clock_state", lambda: ClockState(True, "synchronised"))
-    monkeypatch.setattr(doctor, "RESERVE_BYTES", 0)
-    small = "[journal]\nmax_mb = 16\nraw_max_mb = 0\nrefused_max_mb = 16\n"
+    monkeypatch.setattr(doctor_disk, "RESERVE_BYTES", 0)
+    monkeypatch.setattr(doctor_disk, "file_system", lambda _path: "ext4")
+    small = "[journal]\nmax_mb = 16\nraw_max_mb = 0\nrefused_max_mb = 16\n[[store]]\nmax_mb = 64\n"
     (tmp_path / "village.toml").write_text(f"{small}[broker]\nport = {broker.port}\n[api]\nport = {free_port()}\n")
     sound = village("doctor")
     assert (sound.status, "MEND" in sound.out) == (0, False)

@@ -61,8 +61,10 @@ def settings_of(folder: Path, **parts: Any) -> Settings:
     (folder / "fleet.csv").write_text(FLEET.format(""), "utf-8")
     gateway = Gateway(data_dir=folder / "data", fleet=folder / "fleet.csv")
     journal = Journal(max_mb=16, raw_max_mb=0, refused_max_mb=16)
-    given = {"broker": Broker(port=free_port()), "gateway": gateway, "journal": journal, "api": Api(port=free_port()),
-             "store": (StorePlace(max_mb=64),)}  # fmt: skip
+    given: dict[str, Any] = {
+        "broker": Broker(port=free_port()), "gateway": gateway, "journal": journal, "api": Api(port=free_port()),
+        "store": (StorePlace(max_mb=64),),
+    }  # fmt: skip
     return Settings(**given | parts)
 
 

@@ -166,7 +166,7 @@ class AnalyticsWorker:
             self._thread.join(seconds)
 
     def join(self, seconds: float) -> None:
-        """Return when the thread has ended, or after so long."""
+        """Return when the thread has ended: when the question it has asked the store is answered, or after so long."""
         if self._thread.is_alive():
             self._thread.join(seconds)
 
