@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway import cli, doctor
+from gateway import cli, doctor, doctor_disk
 from gateway.clock import ClockState
 from gateway.settings_file import render_example
 from tests.servers import HOST, Server, free_port
