@@ -17,6 +17,10 @@ log = structlog.get_logger(__name__)
 
 STATUS_SECONDS = 10.0
 """How often `systemctl status` gets a new line."""
+GARBAGE_OBJECTS = 30_000
+"""New objects after which Python looks for garbage that its counting of references misses. Its default, 700, does so
+dozens of times within a batch, all of which is in use until it is on disk: 5 % of the line's time. Chosen: twice what a
+batch of ``mqtt.MAX_UPLINKS`` holds."""
 
 
 def run(settings: Settings) -> int:
@@ -52,6 +56,7 @@ def _live(settings: Settings, ended: threading.Event, notifier: Notifier) -> Bas
     gc.disable()
     app = App(settings)
     gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
     gc.enable()
     app.line.on_end, app.line.on_turn = ended.set, notifier.alive
     try:

@@ -10,7 +10,7 @@ import pytest
 from devices.observation import Message, Observation
 from gateway.line import pipeline as pipeline_module
 from gateway.line.journal import Journal, JournalFullError
-from gateway.line.loop import Line
+from gateway.line.loop import BURST, ENOUGH, Line
 from gateway.line.normalize import Plan
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.recovery import recover
@@ -114,6 +114,14 @@ def test_commits_may_wait_for_company(bench: Callable[..., Bench]) -> None:
     while not line.edge.acknowledged:
         line.line._stopping.wait(0.001)
     assert [(len(payloads), row) for payloads, row in line.edge.acknowledged] == [(2000, 1)]
+
+
+def test_burst_shares_a_commit(bench: Callable[..., Bench]) -> None:
+    """As long as more keep coming, until a commit of them is cheap; what comes alone does not wait."""
+    line = bench()
+    line.edge.bring(*([up({"power": n}) for n in range(count)] for count in (BURST - 1, BURST, 1, ENOUGH, 1)))
+    line.settle()
+    assert [len(payloads) for payloads, _ in line.edge.acknowledged] == [BURST - 1, BURST + 1 + ENOUGH, 1]
 
 
 def test_devices_hear_why_at_most_every_ten_seconds(bench: Callable[..., Bench]) -> None:

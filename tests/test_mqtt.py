@@ -1,7 +1,6 @@
 """The broker edge, against a real Mosquitto and scripted bytes: nothing acknowledged early, nothing asked twice."""
 
 import json
-import select
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +10,12 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import SecretStr
 
 from gateway.model import Uplink
 from gateway.settings import Broker
 from gateway.southbound import mqtt as mqtt_module
-from gateway.southbound.buffered_client import BufferedClient
 from gateway.southbound.mqtt import DROPPED, MqttEdge
 from gateway.southbound.subscriptions import NOTE
 from tests import servers
@@ -553,23 +551,6 @@ def test_topic_that_is_no_text_is_still_an_uplink(bench: Callable[..., Bench]) -
         script.send(publish_packet(7, b"x").replace(b"lamp", b"l\xffmp"))
         edge.receive(1)
         assert [(u.topic, u.payload, u.message_id) for u in edge.got] == [("?topic-is-not-utf-8", b"x", 7)]
-
-
-def test_client_overrides_what_paho_still_calls() -> None:
-    """Both methods are private to paho: another version may not have them, or not use them."""
-    client = BufferedClient("x", MQTTProtocolVersion.MQTTv311, False)
-    for name in ("_sock_recv", "_sock_send", "_sock_close", "_packet_read", "_packet_write"):
-        assert callable(getattr(paho.Client, name))
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        client._sock = ours
-        assert client.ack(5, 1) == paho.MQTT_ERR_SUCCESS
-        assert select.select([theirs], [], [], 0)[0] == []
-        client.ack(6, 1)
-        client.flush()
-        assert theirs.recv(100) == b"\x40\x02\x00\x05\x40\x02\x00\x06"
-        client._sock = None
 
 
 # telling, and what the broker drops --------------------------------------------------------------------------

@@ -29,7 +29,7 @@ MAX_TOLD = 10_000
 MAX_UPLINKS = 2000
 """At most this many uplinks leave one poll, so that the first of them does not wait long for its commit."""
 MAX_BYTES = 512 << 10
-"""At most so many bytes of payload, or one message more: what is made of them is some forty times as large until it is
+"""At most so many bytes of payload, and what came with the last of them in one read: what is made of them is some forty times as large until it is
 on disk. Chosen: 2,000 uplinks of seven values are as many; packs of many moments are cut into more commits."""
 STEP_BACK = 10**9
 """A clock going back by less [ns] is being slewed, or is not one for all processors."""
@@ -147,10 +147,7 @@ class MqttEdge:
         """
         if self._polled_on != self._connection or self._client.socket() is None:
             return
-        ack = self._client.ack
-        for uplink in uplinks:
-            if uplink.qos:
-                ack(uplink.message_id, uplink.qos)
+        self._client.acknowledge(uplink.message_id for uplink in uplinks if uplink.qos)
         self._flush()
 
     def tell(self, topic: str, payload: bytes) -> None:
@@ -239,12 +236,15 @@ class MqttEdge:
             return
 
     def _read(self) -> None:
-        client = self._client
-        while len(self._inbox) < MAX_UPLINKS and self._inbox_bytes < MAX_BYTES:
-            before = len(self._inbox)
+        client, inbox = self._client, self._inbox
+        while True:
+            before = len(inbox)
+            client.take_publishes(self._take, MAX_UPLINKS - before)
+            if len(inbox) >= MAX_UPLINKS or self._inbox_bytes >= MAX_BYTES:
+                return
             if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return
-            if not client.has_buffered and len(self._inbox) == before:
+            if not client.has_buffered and len(inbox) == before:
                 return
 
     def _flush(self) -> None:
@@ -324,10 +324,13 @@ class MqttEdge:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "?topic-is-not-utf-8"
+        self._take(topic, bytes(message.payload), message.qos, message.retain, message.dup, message.mid)
+
+    def _take(self, topic: str, payload: bytes, qos: int, retained: bool, duplicate: bool, packet: int) -> None:
         if topic == DROPPED:
-            self._count_dropped(message.payload)
+            self._count_dropped(payload)
             return
-        if topic in self._told and message.qos == 0:
+        if qos == 0 and topic in self._told:
             return  # our own word: a vendor's filter may cover the topics it is told on (Sparkplug B)
         now = time.time_ns()
         if 0 <= self._last_at - now < STEP_BACK:
@@ -335,12 +338,10 @@ class MqttEdge:
             # followed: else everything until then would be of one moment.
             now = self._last_at + 1
         self._last_at = now
-        self._inbox_bytes += len(message.payload)
-        self._inbox.append(
-            Uplink(topic, bytes(message.payload), now, message.qos, message.retain, message.dup, message.mid)
-        )
+        self._inbox_bytes += len(payload)
+        self._inbox.append(Uplink(topic, payload, now, qos, retained, duplicate, packet))
 
-    def _count_dropped(self, payload: bytes | bytearray) -> None:
+    def _count_dropped(self, payload: bytes) -> None:
         try:
             count = int(payload)
         except ValueError:
