@@ -29,8 +29,9 @@ MAX_TOLD = 10_000
 MAX_UPLINKS = 2000
 """At most this many uplinks leave one poll, so that the first of them does not wait long for its commit."""
 MAX_BYTES = 512 << 10
-"""At most so many bytes of payload, and what came with the last of them in one read: what is made of them is some forty times as large until it is
-on disk. Chosen: 2,000 uplinks of seven values are as many; packs of many moments are cut into more commits."""
+"""At most so many bytes of payload, and what came in one read with the last of them: what is made of them is some forty
+times as large until it is on disk. Chosen: 2,000 uplinks of seven values are as many; packs of many moments are cut
+into more commits."""
 STEP_BACK = 10**9
 """A clock going back by less [ns] is being slewed, or is not one for all processors."""
 DROPPED = "$SYS/broker/publish/messages/dropped"
