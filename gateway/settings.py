@@ -113,8 +113,8 @@ class Gateway(_Part):
     max_payload_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 65536
     """A longer payload is refused as `too_large`."""
     commit_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0
-    """How long a commit may wait for more messages. 0 is fastest: one alone does not wait, and many that come one behind
-    the other share a commit within 25 ms. 500 spares an SD card, see `docs/sizes.md`. What came in that time is in the
+    """How long a commit may wait for more messages. 0 is fastest: one alone does not wait, and many that come close
+    together share a commit within 25 ms. 500 spares an SD card, see `docs/sizes.md`. What came in that time is in the
     broker's memory alone at a power cut, and the devices hold it for delivered."""
     clock: Literal["auto", "trust"] = "auto"
     """`auto`: while this machine's clock cannot be right, messages are kept on disk and read when it is: for 15 minutes
