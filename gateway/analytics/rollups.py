@@ -22,6 +22,7 @@ GRACE = 10 * 60 * 1_000_000_000
 """A window closes so long after its end [ns]: twice the usual interval. Chosen; what comes later mends it."""
 SERIES_AT_ONCE = 10_000
 """Windows that one step closes, so that a full hour of 200,000 devices never holds the line up. Chosen."""
+MICROSECOND = 1_000
 DAYS_BACK = 31
 """Days that are read back at once for one device. Chosen."""
 
@@ -45,8 +46,8 @@ class Rollups:
         self.tables = tables
         self.scopes = Scopes(tables)
         self.hours, self.days = Windows(tables.series_count), Windows(tables.series_count)
-        self.newest = np.zeros(tables.series_count, np.int64)
-        """``observed_at`` [ns UTC] of each series' newest reading; 0: none."""
+        self.moment = np.zeros(tables.series_count, np.uint32)
+        """When in the hour of its newest window each series' newest reading was [us]."""
         self.counters = Counters(tables)
         self.late = LateHours()
         self._working = working
@@ -74,17 +75,23 @@ class Rollups:
             return
         same = np.r_[False, series[1:] == series[:-1]]
         repeated = same & np.r_[False, columns.at[1:] == columns.at[:-1]]
-        back = repeated | (columns.at <= self.newest[series])
+        hour = w.hour_number(columns.at)
+        # What belongs to an hour that is closed changes nothing of what is remembered.
+        back = repeated | (hour <= self.hours.floor) | (columns.at // MICROSECOND <= self._newest(series))
         if back.any():
             self._mark(columns.only(back))
             columns, series = columns.only(~back), series[~back]
-        self.newest[series] = columns.at  # sorted: the last assignment of a series is its newest
+        # Sorted: the last assignment of a series is its newest.
+        self.moment[series] = (columns.at % HOUR // MICROSECOND).astype(np.uint32)
         counted = self.counters.follow(series, columns)
         for rows in self._by_window(series, columns, counted):
-            closed, late = self.hours.add(rows)
+            closed, _ = self.hours.add(rows)
             self._close_hours(closed)
-            if late.any():
-                self._mark_rows(rows.only(late), int(columns.received.max()))
+
+    def _newest(self, series: Integers) -> Integers:
+        """When the newest reading of some series was [us UTC]; 0 or less: never."""
+        hour: Integers = self.hours.opened[series].astype(np.int64) - 1
+        return hour * (HOUR // MICROSECOND) + self.moment[series]
 
     def _by_window(self, series: Integers, columns: Columns, counted: w.Floats) -> list[Rows]:
         """Sums by series and hour, in rounds in which no series comes twice, older hours first."""
@@ -302,7 +309,7 @@ class Rollups:
 
     def columns(self) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
         """Packed columns by name for snapshots: one row a series, and one row a counter."""
-        series: dict[str, NDArray[Any]] = {"newest": self.newest}
+        series: dict[str, NDArray[Any]] = {"moment": self.moment}
         series |= {f"hours.{name}": column for name, column in self.hours.columns().items()}
         series |= {f"days.{name}": column for name, column in self.days.columns().items()}
         return series, self.counters.columns()

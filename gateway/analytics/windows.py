@@ -97,11 +97,11 @@ def summed(rows: Rows) -> Rows:
 
 
 class Windows:
-    """The open window of every series. 33 bytes a series that has ever had one; zeros take no memory until then."""
+    """The newest window of every series. 33 bytes a series that has ever had one; zeros take no memory until then."""
 
     def __init__(self, series: int) -> None:
         self.opened = np.zeros(series, np.int32)
-        """Number of the open window, and 1 more; 0: none."""
+        """Number of the newest window, and 1 more; 0: none. It is open if it has a worst quality."""
         self.floor = -1
         """Windows up to this one are closed for every series."""
         self.readings = np.zeros(series, np.int32)
@@ -123,7 +123,7 @@ class Windows:
             rows, opened = rows.only(~late), opened[~late]
         newer = rows.window >= opened
         fresh, same = rows.only(newer), rows.only(~newer)
-        finished = self.take(fresh.series[opened[newer] > 0])
+        finished = self.take(fresh.series[self._open(fresh.series)])
         for column, values in zip(self._columns(), (fresh.window + 1, *fresh[2:]), strict=True):
             column[fresh.series] = values
         where = same.series
@@ -137,7 +137,7 @@ class Windows:
     def due(self, window: int) -> Integers:
         """The series whose open window is this one or an older one; from now on such windows are closed for all."""
         self.floor = max(self.floor, window)
-        return np.flatnonzero((self.opened > 0) & (self.opened <= window + 1))
+        return np.flatnonzero((self.opened > 0) & (self.opened <= window + 1) & (self.worst > 0))
 
     def take(self, series: Integers) -> Rows:
         """Close the open windows of these series, and return them."""
@@ -151,8 +151,11 @@ class Windows:
             columns[4],
             columns[5],
         )
-        self.opened[series] = 0
+        self.worst[series] = 0
         return rows
+
+    def _open(self, series: Integers) -> NDArray[np.bool_]:
+        return (self.opened[series] > 0) & (self.worst[series] > 0)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Every column by name, for snapshots."""
