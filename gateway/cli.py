@@ -77,9 +77,6 @@ def main() -> None:
     except OSError as error:
         # An address in use, a folder that may not be written: the operating system's own words say which.
         _end(str(error), 1)
-    except KeyboardInterrupt:
-        # Ctrl-C while the packages load; a running command has its own way to end.
-        sys.exit(130)
 
 
 def _end(text: str, status: int) -> None:

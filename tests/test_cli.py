@@ -236,3 +236,31 @@ def test_ctrl_c_ends_a_gateway_cleanly(village: Village) -> None:
     assert process.returncode == 0
     assert "stopped" in rest
     assert "Traceback" not in rest
+
+
+INTERRUPTED = """
+import importlib.abc, os, signal, sys
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from gateway.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["gateway.cli", "gateway.settings", "gateway.commands"])
+def test_ctrl_c_while_packages_load_is_no_traceback(module: str) -> None:
+    """Whichever is being loaded: nothing is said, and the status is a shell's for Ctrl-C."""
+    command = [sys.executable, "-c", INTERRUPTED, module]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_the_version_is_told_without_loading_anything() -> None:
+    """Scripts ask for it; the packages take a second or two."""
+    told = "from gateway.__main__ import main; import sys; sys.argv[1:] = ['--version']; main(); "
+    told += "print(sorted({'typer', 'numpy', 'pydantic'} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n\[\]\n", ended.stdout)
