@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from devices.registry import Registry
 from devices.vocabulary import VOCABULARY, Measurement
 from gateway.analytics.series import SeriesNumbers
-from gateway.model import Reading
+from gateway.model import Judged, Reading
 
 PROPERTY_NUMBER = {name: number for number, name in enumerate(VOCABULARY)}
 """Every property of the vocabulary as a small integer."""
@@ -62,6 +63,20 @@ def columns_of(readings: Sequence[Reading]) -> Columns:
         np.fromiter(map(_GET[3], readings), np.int64, count),
         np.fromiter(map(_GET[4], readings), np.int64, count),
         np.fromiter(map(_GET[5], readings), np.uint8, count),
+    )
+
+
+def columns_of_judged(judged: Sequence[Judged]) -> Columns:
+    """Lines of readings, reading by reading, column by column."""
+    counts = np.fromiter((len(one.values) for one in judged), np.int64, len(judged))
+    total, number = int(counts.sum()), PROPERTY_NUMBER.__getitem__
+    return Columns(
+        np.repeat(np.fromiter((one.device for one in judged), np.int64, len(judged)), counts),
+        np.fromiter(map(number, chain.from_iterable(one.properties for one in judged)), np.int64, total),
+        np.fromiter(chain.from_iterable(one.values for one in judged), np.float64, total),
+        np.repeat(np.fromiter((one.at for one in judged), np.int64, len(judged)), counts),
+        np.repeat(np.fromiter((one.received_at for one in judged), np.int64, len(judged)), counts),
+        np.fromiter(chain.from_iterable(one.flags for one in judged), np.uint8, total),
     )
 
 

@@ -53,6 +53,8 @@ class Analytics:
         self._news, self._old = Buffer(self._take), Buffer(self.rollups.take)
         self._lines: list[str] = []
         self._counted_at = 0
+        self.has_sums = False
+        """It goes on with the sums of windows that a snapshot had."""
 
     def observe(self, readings: Sequence[Reading], now: int) -> None:
         """Committed readings, in the order of their commits. Cheap: they are looked at many at a time.
@@ -119,9 +121,9 @@ class Analytics:
         lines, self._lines = self._lines, []
         return Written(lines, self.rollups.lines(now))
 
-    def mend(self, source: RollupSource, stored_until: int) -> int:
+    def mend(self, source: RollupSource, stored_until: int, most: int) -> int:
         """Read back what came late; see ``Rollups.mend``."""
-        return self.rollups.mend(source, stored_until)
+        return self.rollups.mend(source, stored_until, most)
 
     def firing(self) -> list[AlertChange]:
         """Alerts that are firing or acknowledged now."""
@@ -147,6 +149,20 @@ class Analytics:
             parts["to_mend"] = rollup_state.to_mend(self.rollups)
         return to_parts(parts)
 
+    def file(self, now: int, *, whole: bool) -> list[Bytes]:
+        """The parts of a file to resume from: when it was made [ns UTC], whether with all sums, and the snapshot."""
+        return [b"%d %d" % (now, whole), *self.snapshot(rollups=whole)]
+
+    @staticmethod
+    def read_header(header: Bytes) -> tuple[int, bool]:
+        """When such a file was made [ns UTC], and whether with all sums.
+
+        Raises:
+            ValueError: it is none.
+        """
+        made_at, whole = (int(word) for word in bytes(header).split())
+        return made_at, bool(whole)
+
     @classmethod
     def resumed(
         cls, registry: Registry, now: int, parts: Sequence[Bytes], standards: Standards | None = None
@@ -170,4 +186,7 @@ class Analytics:
             load(room.states.columns(), saved, shared.devices_here, shared.devices_there)
         except (ValueError, KeyError, IndexError):
             good = False
-        return room if good else cls(registry, now, standards)
+        if not good:
+            return cls(registry, now, standards)
+        room.has_sums = bool(sums)
+        return room

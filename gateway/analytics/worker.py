@@ -6,7 +6,6 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -19,11 +18,12 @@ from devices.alert_rules import SensorTexts
 from devices.registry import Registry
 from devices.standards import Standards
 from gateway.analytics.alert_book import AlertBook, AlertChange, Silence
-from gateway.analytics.columns import PROPERTY_NUMBER, Columns
+from gateway.analytics.columns import columns_of_judged
 from gateway.analytics.laboratory import Results
 from gateway.analytics.room import Analytics
 from gateway.analytics.store_source import StoreSource
 from gateway.analytics.windows import HOUR, day_start
+from gateway.line.quality import SPIKE_SPAN_MINUTES
 from gateway.line.snapshot import Saver, read_parts
 from gateway.line.state import State
 from gateway.model import Judged, Store, StoreUnavailableError
@@ -32,13 +32,20 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
 MEND_SECONDS = 20.0
+MEND_AT_ONCE = 50
+"""Devices that are read back together. Chosen: alerts wait for it."""
+MEND_SHARE = 0.25
+"""Of the thread's time for reading back, where there is more to read back than that. Chosen."""
+IDLE_SHARE = 0.7
+"""Of one core: a process that uses more has none to spare for it. Chosen."""
 SAVE_SECONDS = 60.0
+MARKED_SAVE_SECONDS = 5.0
+"""After a mark that nothing but the snapshot remembers. Chosen: decoding a fleet anew marks for minutes."""
 HEALTH_SECONDS = 10.0
 MOST_WAITING = 80_000
 """Lines of readings that may wait to be looked at: ten seconds of a province, 40 MB. Chosen."""
 AT_ONCE = 10_000
 """Lines of readings that are looked at together; bounds the memory of one look. Chosen."""
-
 ASK_SECONDS = 5.0
 """Longest wait for the thread to do what somebody asks."""
 T = TypeVar("T")
@@ -53,6 +60,8 @@ class Mark(NamedTuple):
     """Excluded [ns UTC]."""
     changed_at: int
     """When that was committed [ns UTC]."""
+    is_recent: bool = False
+    """Whoever resumes from an older snapshot reads it back anyway."""
 
 
 class Standing(NamedTuple):
@@ -132,6 +141,8 @@ class AnalyticsWorker:
         """The alerts as of the last look. From any thread."""
         self._next_mend = self._next_save = self._next_health = 0.0
         self._skipped_since = 0
+        self._used = time.monotonic(), time.process_time()
+        """When something was read back last, and what the process had used until then [s]."""
         self._taken = self._looked_at = 0
         """Lines that the line's thread has handed over, and that were looked at since."""
         self.failed: BaseException | None = None
@@ -143,13 +154,14 @@ class AnalyticsWorker:
         now = self._now()
         try:
             header, *parts = read_parts(path)
-            saved_at, whole = (int(word) for word in bytes(header).split())
+            saved_at, whole = Analytics.read_header(header)
         except (OSError, ValueError, struct.error, zlib.error):
             return Analytics(registry, now, self._standards)
         room = Analytics.resumed(registry, now, parts, self._standards)
         # What the snapshot does not hold is read back from the store: what was said after it, and after a crash the
-        # sums of the day, which only the snapshot of an orderly stop has.
-        since = saved_at if whole else day_start((saved_at // HOUR + 7) // 24)
+        # sums of the day, which only the snapshot of an orderly stop has; of the day before what was a spike.
+        oldest = saved_at // HOUR - int(SPIKE_SPAN_MINUTES / 60)
+        since = saved_at if whole and room.has_sums else day_start((oldest + 7) // 24)
         for device in heard_since(since):
             room.rollups.mark(device, since, now, now)
         return room
@@ -187,7 +199,7 @@ class AnalyticsWorker:
         """The flags of stored lines were overwritten; see ``Line.on_again``. Returns at once."""
         now = self._now()
         for device, at in lines:
-            self._queue.put(Mark(device, at, at + 1, now))
+            self._queue.put(Mark(device, at, at + 1, now, is_recent=True))
 
     def use(self, registry: Registry) -> None:
         """Go on with another fleet. Returns at once."""
@@ -247,8 +259,7 @@ class AnalyticsWorker:
         if self.on_turn is not None:
             self.on_turn(now)
         if time.monotonic() >= self._next_mend:
-            self._next_mend = time.monotonic() + MEND_SECONDS
-            self._mend(now)
+            self._next_mend = time.monotonic() + self._mend(now)
             self._write_out(now)
         if time.monotonic() >= self._next_save:
             self._next_save = time.monotonic() + SAVE_SECONDS
@@ -268,8 +279,9 @@ class AnalyticsWorker:
             if isinstance(came, Registry):
                 fleet = came
             elif isinstance(came, Mark):
-                self._room.rollups.mark(*came)
-                self._next_save = 0.0  # nothing but the snapshot remembers it
+                self._room.rollups.mark(*came[:4])
+                if not came.is_recent:
+                    self._next_save = min(self._next_save, time.monotonic() + MARKED_SAVE_SECONDS)
             else:
                 news += came
             if self._stopping.is_set() or not self._tasks.empty():
@@ -321,28 +333,19 @@ class AnalyticsWorker:
                 return
             self._write([*raw, *rollup])
 
-    def _mend(self, now: int) -> None:
+    def _mend(self, now: int) -> float:
+        """Read some back; returns when to go on [s], by how much there is and how busy the process is."""
+        began, (before, used) = time.monotonic(), self._used
+        self._used = began, time.process_time()
+        is_idle = self._used[1] - used < IDLE_SHARE * (began - before) and self._taken - self._looked_at < AT_ONCE
         source = StoreSource(self._store, self._room.tables, self._stopping.is_set)
         try:
-            self._room.mend(source, self._oldest_waiting() or now)
+            count = self._room.mend(source, self._oldest_waiting() or now, MEND_AT_ONCE)
         except StoreUnavailableError as error:
-            if self._stopping.is_set():
-                return  # what was not read back is in the snapshot
-            log.info("late readings cannot be read back now; trying again", error=str(error))
+            if not self._stopping.is_set():  # then what was not read back is in the snapshot
+                log.info("late readings cannot be read back now; trying again", error=str(error))
+            return MEND_SECONDS
+        return (time.monotonic() - began) / MEND_SHARE if count >= MEND_AT_ONCE and is_idle else MEND_SECONDS
 
     def _save(self, *, whole: bool) -> None:
-        self._saver.save_now([b"%d %d" % (self._now(), whole), *self._room.snapshot(rollups=whole)], wait=whole)
-
-
-def columns_of_judged(judged: Sequence[Judged]) -> Columns:
-    """Lines of readings, reading by reading, column by column."""
-    counts = np.fromiter((len(one.values) for one in judged), np.int64, len(judged))
-    total, number = int(counts.sum()), PROPERTY_NUMBER.__getitem__
-    return Columns(
-        np.repeat(np.fromiter((one.device for one in judged), np.int64, len(judged)), counts),
-        np.fromiter(map(number, chain.from_iterable(one.properties for one in judged)), np.int64, total),
-        np.fromiter(chain.from_iterable(one.values for one in judged), np.float64, total),
-        np.repeat(np.fromiter((one.at for one in judged), np.int64, len(judged)), counts),
-        np.repeat(np.fromiter((one.received_at for one in judged), np.int64, len(judged)), counts),
-        np.fromiter(chain.from_iterable(one.flags for one in judged), np.uint8, total),
-    )
+        self._saver.save_now(self._room.file(self._now(), whole=whole), wait=whole)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from devices.fleet_store import open_fleet
 from devices.profile import shipped_profiles
+from gateway.analytics.columns import columns_of_judged
+from gateway.analytics.room import Analytics
 from gateway.line.journal import Journal
 from gateway.line.pipeline import Limits, Pipeline
 from gateway.line.snapshot import Saver
@@ -38,16 +40,17 @@ def measure(size: Size, work: Path) -> list[Taken]:
 
 
 def build_past(saved: Path, behind: Path, fleet: Path, province: Province, more: int) -> None:
-    """Data folders as kill -9 leaves them: every device has spoken twice, then the state was saved; in ``behind`` so
-    many more messages came afterwards. All of them are in the store."""
+    """Data folders as kill -9 leaves them: every device has spoken twice, then the state and what it means were saved;
+    in ``behind`` so many more messages came afterwards. All of them are in the store."""
     live = saved.with_name("live")
     live.mkdir()
     registry = open_fleet(fleet, shipped_profiles().values())
     journal = Journal(live / "journal.db", [STORE])
     pipeline = Pipeline(registry, State(registry), journal.senders, Limits())
-    uplinks = uplinks_of(province, 2 * province.devices + more)
-    row = _take(pipeline, journal, islice(uplinks, 2 * province.devices))
+    uplinks, room = uplinks_of(province, 2 * province.devices + more), Analytics(registry, time.time_ns())
+    row = _take(pipeline, journal, islice(uplinks, 2 * province.devices), room)
     Saver(live / "state.bin").save(pipeline.state.snapshot(row), wait=True)
+    Saver(live / "analytics.bin").save_now(room.file(time.time_ns(), whole=False), wait=True)
     journal.tend(force=True)
     # The files of an open journal, as a power cut leaves them: closing would tidy up.
     shutil.copytree(live, saved)
@@ -64,11 +67,16 @@ def uplinks_of(province: Province, count: int) -> Iterator[Uplink]:
         yield Uplink(message.topic, message.payload, start + number * 125_000, message_id=number % 65_535 + 1)
 
 
-def _take(pipeline: Pipeline, journal: Journal, uplinks: Iterator[Uplink]) -> int:
+def _take(pipeline: Pipeline, journal: Journal, uplinks: Iterator[Uplink], room: Analytics | None = None) -> int:
     row = 0
-    while batch := list(islice(uplinks, BATCH)):
-        row = journal.append(pipeline.process(batch)[0])
+    while said := list(islice(uplinks, BATCH)):
+        batch = pipeline.process(said)[0]
+        row = journal.append(batch)
         journal.rows.accepted(STORE, [row], [])
+        if room is not None:
+            room.take(columns_of_judged(batch.judged), old=False)
+            room.tick(said[-1].received_at)
+            room.written(said[-1].received_at)
     return row
 
 
