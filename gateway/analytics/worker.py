@@ -34,10 +34,8 @@ TICK_SECONDS = 1.0
 MEND_SECONDS = 20.0
 MEND_AT_ONCE = 50
 """Devices that are read back together. Chosen: alerts wait for it."""
-MEND_SHARE = 0.25
-"""Of the thread's time for reading back, where there is more to read back than that. Chosen."""
-IDLE_SHARE = 0.7
-"""Of one core: a process that uses more has none to spare for it. Chosen."""
+MEND_SHARE, IDLE_SHARE = 0.25, 0.7
+"""Of the thread's time for more than that, and of a core: a process that uses more has none to spare for it. Chosen."""
 SAVE_SECONDS = 60.0
 MARKED_SAVE_SECONDS = 5.0
 """After a mark that nothing but the snapshot remembers. Chosen: decoding a fleet anew marks for minutes."""
