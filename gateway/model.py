@@ -212,7 +212,16 @@ class StoreMisconfiguredError(StoreError):
 
 
 class LinesRefusedError(StoreError):
-    """400, 422: some line of the body is bad, the rest may be stored; the text holds the server's words."""
+    """400, 422: some line of the body is bad, the rest may be stored; the text holds the server's words.
+
+    Args:
+        words: the server's.
+        dropped: how many lines it says it has not stored; 0: it does not say.
+    """
+
+    def __init__(self, words: str, dropped: int = 0) -> None:
+        super().__init__(words)
+        self.dropped = dropped
 
 
 class BodyTooLargeError(StoreError):

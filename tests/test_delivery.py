@@ -220,6 +220,29 @@ def test_one_bad_line_among_five_thousand_costs_few_requests() -> None:
     assert len(store.bodies) <= 1 + 2 * 6 + 2 * 7
 
 
+def test_lines_that_a_store_drops_all_together_are_not_asked_for_one_by_one() -> None:
+    """A day beyond its retention: 5,000 lines in a few requests, each kept with the store's words."""
+    outbox, store = MemoryOutbox(), MemoryStore()
+    old, mixed = [b"bad %d\n" % n for n in range(5000)], [b"bad a\n", b"bad b\n", b"good c\n", b"bad d\n"]
+    outbox.commit(*(b"".join(old[n : n + 100]) for n in range(0, 5000, 100)))
+    outbox.commit(b"".join(mixed), b"good e\n")
+
+    def answer(body: bytes) -> None:
+        lines = body.splitlines()
+        good = [line for line in lines if line.startswith(b"good")]
+        store.keep(good)
+        if len(good) < len(lines):
+            raise LinesRefusedError("partial write: points beyond retention policy", len(lines) - len(good))
+
+    store.answer = answer
+    with running(store, outbox):
+        outbox.drained()
+    assert {rejected.line + b"\n" for rejected in outbox.rejected} == {*old, b"bad a\n", b"bad b\n", b"bad d\n"}
+    assert {rejected.row for rejected in outbox.rejected} == set(range(1, 52))
+    assert set(store.lines) == {b"good c", b"good e"}
+    assert len(store.bodies) <= 12
+
+
 def test_sifting_a_long_batch_lets_fresh_rows_pass() -> None:
     """Each request takes half a second; the fresh row does not wait for the hundred bad rows of the backlog."""
     clock = Clock()

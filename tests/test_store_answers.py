@@ -51,6 +51,8 @@ PARTIAL3 = (
         (403, b'{"error":"write not allowed"}', StoreMisconfiguredError, "grant this account the right"),
         (404, b'{"code":"not found","message":"bucket"}', StoreMisconfiguredError, "create the database or bucket"),
         (405, b"<html>\n<p>Not allowed", StoreMisconfiguredError, "405: <html> <p>Not allowed; correct url"),
+        (200, b"<html>Log in to this network", StoreMisconfiguredError, "200: .*correct url"),
+        (202, b"{}", StoreMisconfiguredError, "202: .*correct url"),
         (307, b"", StoreMisconfiguredError, "307: no reason given; correct url"),
         (413, b'{"error":"Request Entity Too Large"}', BodyTooLargeError, "413"),
         (408, b"", StoreUnavailableError, "408: no reason given"),
@@ -67,6 +69,13 @@ def test_each_answer_has_its_class(
             store.write(line(1.0, T0))
         assert type(caught.value) is kind
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=["influxdb1", "influxdb"])
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_2xx_that_says_nothing_more_means_stored(dialect: Callable[..., Store], status: int) -> None:
+    with ScriptedServer(always(servers.Answer(status))) as server, closing(dialect(server.url)) as store:
+        store.write(line(1.0, T0))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=["influxdb1", "influxdb"])

@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -197,6 +198,23 @@ def test_the_servers_words_come_back_and_the_good_lines_are_stored(influxdb1_ser
         with pytest.raises(LinesRefusedError, match=r'field type conflict: input field "power".* dropped=1'):
             store.write(line(2.0, T0 + 2) + conflict + line(3.0, T0 + 3))
         assert [p.mean for p in store.series(LIGHT, "04234", "lamp-17", "power", ALL)] == [1.0, 2.0, 3.0]
+
+
+def test_the_server_says_how_many_lines_are_beyond_its_retention(influxdb1_server: Server) -> None:
+    """Delivery believes it where it says all: no line of such a body is stored, and of another the good ones are."""
+    name = "short_retention"
+    servers.influxql(influxdb1_server, f"CREATE DATABASE {name} WITH DURATION 1h")
+    now = time.time_ns()
+    with closing(influxdb1(influxdb1_server, database=name)) as store:
+        old = b"".join(line(float(n), now - 86_400 * 10**9 + n) for n in range(700))
+        with pytest.raises(LinesRefusedError, match="beyond retention policy") as refused:
+            store.write(old)
+        assert refused.value.dropped == 700
+        assert store.series(LIGHT, "04234", "lamp-17", "power", ALL) == []
+        with pytest.raises(LinesRefusedError) as refused:
+            store.write(old + line(5.0, now))
+        assert refused.value.dropped == 700
+        assert [p.mean for p in store.series(LIGHT, "04234", "lamp-17", "power", ALL)] == [5.0]
 
 
 def test_plain_and_compressed_bodies_store_the_same(influxdb1_server: Server) -> None:

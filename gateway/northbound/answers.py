@@ -1,6 +1,7 @@
 """HTTP to a store: one kept-alive pool with Basic authentication, and what each answer means for delivery."""
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ _WORDS = 300
 _LIMITS = ("max-values-per-tag", "max-series", "would exceed")
 """Words of a 400 or 422 that name a limit of the server's configuration, not a bad line. The first two are of 1.x; the
 third is of 3.x ("Update to schema would exceed number of columns per table limit")."""
+
+_DROPPED = re.compile(r"^partial write: .* dropped=(\d{1,9})$")
+"""How 1.x and 2.x say how many points of a body they have not stored: beyond the retention, or of another type."""
 
 _WHAT_TO_DO = {
     401: "correct the token, or username and password, in the settings",
@@ -111,6 +115,14 @@ def no_answer(store: str, url: str, error: Exception) -> StoreError:
     return StoreUnavailableError(f"{store}: no answer from {url} ({words}); is the server running and reachable?")
 
 
+def is_stored(answer: Answer) -> bool:
+    """Whether an answer to a write says that all of it is stored.
+
+    InfluxDB says so with 204 and nothing more. A page that comes with a 200 is a network's log-in, or another server's.
+    """
+    return answer.status == 204 or (answer.status // 100 == 2 and answer.headers.get("content-length") == "0")
+
+
 def error_of(store: str, answer: Answer) -> StoreError:
     """What delivery shall make of an answer that is not 2xx."""
     status, words = answer.status, words_of(answer)
@@ -124,7 +136,8 @@ def error_of(store: str, answer: Answer) -> StoreError:
             return StoreMisconfiguredError(
                 f"{store}: answers {status}, but not as InfluxDB does ({words}); correct url (http or https?)"
             )
-        return LinesRefusedError(words)
+        dropped = _DROPPED.search(words)
+        return LinesRefusedError(words, int(dropped[1]) if dropped else 0)
     if status == 413:
         return BodyTooLargeError(f"{store}: 413: {words}")
     if status in (408, 429) or status >= 500:

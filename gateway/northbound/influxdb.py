@@ -17,7 +17,7 @@ from gateway.model import (
     StoreUnavailableError,
     Window,
 )
-from gateway.northbound.answers import Answer, error_of, no_answer
+from gateway.northbound.answers import Answer, error_of, is_stored, no_answer
 from gateway.northbound.influxql import InfluxQL
 from gateway.northbound.routing import is_rollup, split
 
@@ -74,7 +74,9 @@ class InfluxDB:
             how["content_encoding"] = "gzip"
             lines = gzip_format.compress(lines, 1)
         try:
-            self._writer.post_write(self._org, bucket, lines, **how)  # type: ignore[no-untyped-call]
+            _, status, headers = self._writer.post_write_with_http_info(  # type: ignore[no-untyped-call]
+                self._org, bucket, lines, _return_http_data_only=False, **how
+            )
         except ApiException as error:
             raise self._error(error) from error
         except (HTTPError, OSError) as error:
@@ -83,6 +85,9 @@ class InfluxDB:
             raise StoreMisconfiguredError(
                 f"{self.name}: {self._url} does not answer in text, as InfluxDB does; correct url in the settings"
             ) from error
+        answer = Answer(status, {name.lower(): value for name, value in headers.items()}, b"")
+        if not is_stored(answer):
+            raise error_of(self.name, answer)
 
     def _error(self, error: ApiException) -> StoreError:
         if not error.status:

@@ -16,7 +16,7 @@ from gateway.model import (
     StoreUnavailableError,
     Window,
 )
-from gateway.northbound.answers import Answer, Endpoint, error_of
+from gateway.northbound.answers import Answer, Endpoint, error_of, is_stored
 from gateway.northbound.influxql import InfluxQL, identifier
 from gateway.northbound.routing import is_rollup, split
 
@@ -65,7 +65,7 @@ class InfluxDB1:
         if answer.status == 404 and b"database not found" in answer.body:
             self._create(database)
             answer = self._post(database, lines)
-        if answer.status // 100 != 2:
+        if not is_stored(answer):
             raise error_of(self.name, answer)
 
     def _post(self, database: str, lines: bytes) -> Answer:

@@ -62,7 +62,10 @@ class Sifter:
             try:
                 self._send(b"".join([row.lines for row in part]), sum(row.line_count for row in part))
             except LinesRefusedError as error:
-                if len(part) == 1:
+                if error.dropped == sum(row.line_count for row in part):
+                    self._accept(part, self._all_of(part, str(error)))
+                    done += len(part)
+                elif len(part) == 1:
                     self._accept(part, self._sift(part[0], str(error)))
                     done += 1
                 else:
@@ -77,9 +80,9 @@ class Sifter:
         return True
 
     def _sift(self, row: Row, words: str) -> list[RejectedLine]:
-        """Store every good line of a refused row; each bad one has been refused alone, with the store's words."""
+        """Store every good line of a refused row; a bad one was refused alone, or in a body of which none was stored."""
         rejected: list[RejectedLine] = []
-        pending = [([line + b"\n" for line in row.lines.split(b"\n") if line], words)]
+        pending = [([line + b"\n" for line in _lines_of(row)], words)]
         while pending:
             lines, words = pending.pop()
             if len(lines) == 1:
@@ -90,11 +93,22 @@ class Sifter:
                 try:
                     self._send(b"".join(half), len(half))
                 except LinesRefusedError as error:
-                    pending.append((half, str(error)))
-        _log.warning(
-            "lines refused by the store", store=self._store.name, row=row.id, lines=len(rejected), answer=words
-        )
+                    if error.dropped == len(half):
+                        rejected += [RejectedLine(row.id, line.rstrip(b"\n"), str(error)) for line in half]
+                    else:
+                        pending.append((half, str(error)))
+        self._warn([row], rejected, words)
         return rejected
+
+    def _all_of(self, rows: Sequence[Row], words: str) -> list[RejectedLine]:
+        """The store says that it has stored none of their lines: asked for each alone, it would say so as often."""
+        rejected = [RejectedLine(row.id, line, words) for row in rows for line in _lines_of(row)]
+        self._warn(rows, rejected, words)
+        return rejected
+
+    def _warn(self, rows: Sequence[Row], rejected: Sequence[RejectedLine], words: str) -> None:
+        store, first = self._store.name, rows[0].id
+        _log.warning("lines refused by the store", store=store, row=first, lines=len(rejected), answer=words)
 
     def _send(self, body: bytes, line_count: int) -> None:
         """The whole body is in the store, in as many pieces as it takes."""
@@ -116,6 +130,10 @@ class Sifter:
                 continue
             position += len(piece)
             self.max_bytes = min(MAX_BYTES, self.max_bytes + self.max_bytes // 10 + 1)
+
+
+def _lines_of(row: Row) -> list[bytes]:
+    return [line for line in row.lines.split(b"\n") if line]
 
 
 def _piece(body: bytes, position: int, most: int) -> bytes:
