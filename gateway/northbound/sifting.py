@@ -80,7 +80,7 @@ class Sifter:
         return True
 
     def _sift(self, row: Row, words: str) -> list[RejectedLine]:
-        """Store every good line of a refused row; a bad one was refused alone, or in a body of which none was stored."""
+        """Store every good line of a refused row; a bad one was refused alone, or among bad ones only."""
         rejected: list[RejectedLine] = []
         pending = [([line + b"\n" for line in _lines_of(row)], words)]
         while pending:
