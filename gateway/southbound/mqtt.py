@@ -32,6 +32,8 @@ MAX_BYTES = 512 << 10
 """At most so many bytes of payload, and what came in one read with the last of them: what is made of them is some forty
 times as large until it is on disk. Chosen: 2,000 uplinks of seven values are as many; packs of many moments are cut
 into more commits."""
+MAX_COUNTED = 128 << 10
+"""Of one payload: a larger one is refused, and next to nothing is made of it."""
 STEP_BACK = 10**9
 """A clock going back by less [ns] is being slewed, or is not one for all processors."""
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -339,7 +341,7 @@ class MqttEdge:
             # followed: else everything until then would be of one moment.
             now = self._last_at + 1
         self._last_at = now
-        self._inbox_bytes += len(payload)
+        self._inbox_bytes += min(len(payload), MAX_COUNTED)
         self._inbox.append(Uplink(topic, payload, now, qos, retained, duplicate, packet))
 
     def _count_dropped(self, payload: bytes) -> None:

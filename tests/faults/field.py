@@ -53,11 +53,13 @@ class Numbered(NamedTuple):
         """The uplink's bytes."""
         if self.is_bad(number):
             return b'{"seq":%d,"power":{"value":1,"unit":"horse"}}' % number
+        return b'{"observed_at":"%s","seq":%d,"power":%r}' % (self.time_of(number), number, self.value(number))
+
+    def time_of(self, number: int) -> bytes:
+        """``observed_at`` as text."""
         seconds, rest = divmod(self.observed_at(number), 10**9)
         at = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return b'{"observed_at":"%s.%03dZ","seq":%d,"power":%r}' % (
-            at.encode(), rest // MILLISECOND, number, self.value(number),
-        )  # fmt: skip
+        return b"%s.%03dZ" % (at.encode(), rest // MILLISECOND)
 
     def note(self, number: int) -> Note:
         """What is published."""
