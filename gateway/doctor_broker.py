@@ -21,8 +21,8 @@ from gateway.settings import Broker, Settings, is_loopback
 from gateway.southbound import access
 from gateway.southbound.accounts import AccessError
 from gateway.southbound.broker import QUEUE, parse_mosquitto_conf
+from gateway.southbound.dropped import DROPPED
 from gateway.southbound.dynamic_security import LiveAccounts
-from gateway.southbound.mqtt import DROPPED
 
 CONNECT_SECONDS = 5.0
 SYS_SECONDS = 3.0

@@ -17,7 +17,8 @@ from gateway.model import Uplink
 from gateway.settings import Broker
 from gateway.southbound import mqtt as mqtt_module
 from gateway.southbound.buffered_client import READ_BYTES
-from gateway.southbound.mqtt import DROPPED, MqttEdge
+from gateway.southbound.dropped import DROPPED
+from gateway.southbound.mqtt import MqttEdge
 from gateway.southbound.subscriptions import NOTE
 from tests import servers
 from tests.gateway_process import Publisher, await_that

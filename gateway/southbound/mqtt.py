@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.model import Uplink
 from gateway.settings import Broker
 from gateway.southbound.buffered_client import BufferedClient
+from gateway.southbound.dropped import DROPPED, Dropped
 from gateway.southbound.subscriptions import Notes, Subscriptions
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,6 @@ MAX_COUNTED = 128 << 10
 """Of one payload: a larger one is refused, and next to nothing is made of it."""
 STEP_BACK = 10**9
 """A clock going back by less [ns] is being slewed, or is not one for all processors."""
-DROPPED = "$SYS/broker/publish/messages/dropped"
 SESSION_SECONDS = 7 * 86400
 """How long an MQTT 5 broker keeps our session; 3.1.1 brokers keep it for ever."""
 UNSETTLED_LOSSES, UNSETTLED_SECONDS = 3, 60.0
@@ -66,7 +66,7 @@ class MqttEdge:
             notes: remembers which filters the broker's session holds.
             lost: called with how many messages the broker says it has dropped since it was last asked.
         """
-        self._settings, self._notes, self._lost = settings, notes, lost
+        self._settings, self._dropped = settings, Dropped(notes, lost)
         self._subscriptions = Subscriptions(f"{settings.host}:{settings.port}/{settings.client_id}", filters, notes)
         self._client = self._make_client()
         self._inbox: list[Uplink] = []
@@ -331,7 +331,7 @@ class MqttEdge:
 
     def _take(self, topic: str, payload: bytes, qos: int, retained: bool, duplicate: bool, packet: int) -> None:
         if topic == DROPPED:
-            self._count_dropped(payload)
+            self._dropped.take(payload)
             return
         if qos == 0 and topic in self._told:
             return  # our own word: a vendor's filter may cover the topics it is told on (Sparkplug B)
@@ -343,20 +343,6 @@ class MqttEdge:
         self._last_at = now
         self._inbox_bytes += min(len(payload), MAX_COUNTED)
         self._inbox.append(Uplink(topic, payload, now, qos, retained, duplicate, packet))
-
-    def _count_dropped(self, payload: bytes) -> None:
-        try:
-            count = int(payload)
-        except ValueError:
-            return  # another broker's idea of $SYS
-        before = int(self._notes.note("broker_dropped") or count)
-        # The broker starts again from 0 when it restarts.
-        delta = count - before if count >= before else count
-        if delta:
-            log.error("the broker dropped messages it had accepted; see deploy/mosquitto.conf", messages=delta)
-            self._lost(delta)
-        if count != before or not self._notes.note("broker_dropped"):
-            self._notes.remember("broker_dropped", str(count))
 
 
 def _has_pending(sock: object) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from devices.registry import Registry
 from devices.topics import COMMAND, COMMAND_ACK, ERROR, ROOT, STATE, STATUS, UP, Source, own_topic
 from gateway.southbound.accounts import AccessError, AclKind, Right
-from gateway.southbound.mqtt import DROPPED
+from gateway.southbound.dropped import DROPPED
 
 GATEWAY_ROLE = "gateway"
 _MANY_DEVICES = ("zigbee2mqtt", "sparkplug_b", "sparkplug_b_node")
