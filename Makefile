@@ -23,7 +23,7 @@ SECONDS ?= 600
 fuzz: .setup-fuzz ## each codec under a coverage-guided fuzzer, or one: make fuzz CODEC=senml SECONDS=600 (CPU seconds each)
 	@.venv-fuzz/bin/python -m tests.fuzz $(CODEC) --seconds $(SECONDS)
 
-bench: .setup-dev ## measure every figure of docs/performance.md, 25 minutes; ONLY="e2e_ratio p50_ms", QUICK=1, RESUME=1
+bench: .setup-dev ## measure every figure of docs/performance.md, 45 minutes; ONLY="e2e_ratio p50_ms", QUICK=1, RESUME=1
 	@$(BIN)/python -m tests.bench $(ONLY) $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
 .PHONY: help demo test soak try-install check format lock bench faults fuzz mutate clean

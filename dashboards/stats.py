@@ -1,14 +1,16 @@
 """Single figures that several pages show: how many devices are heard, worst air, worst water, the ledger."""
 
 from dashboards import scales
+from dashboards.alert_tables import COUNTS
 from dashboards.board import HERE, link
 from dashboards.panels import Column, Panel
 from dashboards.queries import Query, Source, last, select
 from dashboards.texts import Say
+from devices.alert_names import SILENT_DEVICES
 from devices.index_names import PARTIAL, POLLUTANT, VN_AQI, VN_WQI
 from devices.rollup_names import EXPECTED, HEARD, Scope, Width, measurement_name
 from devices.standards import shipped
-from devices.storage import Condition, Table
+from devices.storage import Table
 from devices.vocabulary import Measurement
 
 WQI_PARTIAL, DECIDING = VN_WQI + PARTIAL, VN_AQI + POLLUTANT
@@ -49,13 +51,10 @@ def coverage(say: Say, *conditions: str) -> Panel:
 
 
 def silent(say: Say, *conditions: str) -> Panel:
-    """How many devices are silent or offline."""
+    """How many devices are silent."""
     rule = next(rule for rule in shipped().alerts.rules if rule.kind == "silent")
-    inner = select(last("state"), Table.DEVICE, *conditions, group='"device"')
-    text = (
-        f'SELECT count("state") AS "silent" FROM ({inner}) '
-        f'WHERE "state" >= {Condition.OFFLINE.value} AND "state" <= {Condition.SILENT.value}'
-    )
+    inner = select(last(SILENT_DEVICES), Table.ALERT, COUNTS, *conditions, group='"commune"')
+    text = f'SELECT sum("{SILENT_DEVICES}") AS "silent" FROM ({inner})'
     return Panel(
         "stat",
         say("Thiết bị im lặng", "Silent devices"),
@@ -67,9 +66,9 @@ def silent(say: Say, *conditions: str) -> Panel:
         scales.COUNT,
         scales.fewer(1, 20, say),
         (link(say, "lighting", say("Xem bản đồ", "See the map"), *([HERE] if conditions else [])),),
-        "0",
+        say("Cổng dữ liệu im lặng", "The gateway is silent"),
         columns=(Column("Time", hidden=True),),
-        time_from=POSITIONS,
+        time_from=RECENT,
     )
 
 

@@ -20,6 +20,10 @@ SEVERITY, VALUE, LIMIT, SINCE, EXPLAINED = "_severity", "_value", "_limit", "_si
 """Endings of the fields beside a rule's state: 1 info to 3 critical; what was seen; what it is compared with; seconds
 since 1970 UTC when it began; 1 if another alert explains it."""
 
+SILENT_DEVICES = "silent_devices"
+"""Field of the second kind: how many devices are silent, also those whose silence another alert explains. A panel that
+asked each of 5,000 devices for its state would take seconds."""
+
 
 def count_field(domain: str, severity: str) -> str:
     """The field that counts alerts.

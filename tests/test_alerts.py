@@ -472,6 +472,8 @@ def test_lines_for_the_store() -> None:
     lines = count_lines(village.alerts.book.current(), ["10642", "10615"], 7)
     assert "alert,commune=10642,device=- streetlight_info=0,streetlight_warning=0,streetlight_critical=1," in lines[0]
     assert "device_warning=0" in lines[0]
+    silent = [change for change in village.alerts.book.current() if change.rule.kind == "silent"]
+    assert lines[0].endswith(f",silent_devices={len(silent)} 7")
     assert "critical=1" not in lines[1]
     assert lines[2].startswith("alert,commune=gateway,device=- ")
 

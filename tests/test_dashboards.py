@@ -192,10 +192,8 @@ def test_links_are_filled_from_columns_that_show_a_tag_as_it_is(path: str, panel
         for override in panel.get("fieldConfig", {}).get("overrides", ())
     }
     for name in named:
-        hidden = "custom.hidden" if panel["type"] == "table" else "custom.hideFrom"
-        assert set(columns[name]) == {"unit", hidden}
+        assert "mappings" not in columns[name]
         assert columns[name]["unit"] == "string"
-        assert columns[f"{name}_name"]["unit"] == "string"
         assert all(f'"{name}"' in target["query"] for target in panel["targets"])
     assert "__value" not in json.dumps(panel)
 
@@ -341,6 +339,7 @@ def known_fields() -> set[str]:
     rows = (storage.DeviceState, storage.LightingDay, storage.GatewayState, storage.StoreState, storage.LedgerHour)
     gateway = {name for row in rows for name in row._fields} | {storage.refused_count(reason) for reason in Reason}
     chosen = {f"${{property}}{ending}" for ending in ("", "_mean", "_min", "_max")}
+    alerts.add(alert_names.SILENT_DEVICES)
     return {*VOCABULARY, *rolled, *scopes, *index, *alerts, *gateway, *chosen, "clock", "commune", "device", "group"}
 
 

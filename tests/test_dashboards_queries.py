@@ -263,6 +263,15 @@ def test_stat_of_alerts_counts_causes_once(village: Village, shown: Shown) -> No
     assert "circuit_out" in {change.rule.code for change in firing if change.severity is Severity.CRITICAL}
 
 
+def test_stat_of_silence_counts_every_silent_device(village: Village, shown: Shown) -> None:
+    """Also the lamps of the circuit that is out, whose silence has a cause."""
+    silent = [change for change in village.firing if change.rule.kind == "silent"]
+    assert {"water-3"} <= {change.place.device for change in silent}
+    for path in ("vi/province.json", "vi/commune.json"):
+        panel = panel_of(path, "stat", "silent_devices")
+        assert only_value(shown(path, panel)) == len(silent)
+
+
 def hourly_means(village: Village, device: str, name: str, last_hour: int, count: int) -> list[float | None]:
     """Means of so many hours, oldest first, of what the simulator meant."""
     hours = range(last_hour - count + 1, last_hour + 1)

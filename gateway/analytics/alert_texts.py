@@ -4,7 +4,18 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from devices.alert_names import CHECK, EXPLAINED, GATEWAY, LIMIT, NOBODY, SEVERITY, SINCE, VALUE, count_field
+from devices.alert_names import (
+    CHECK,
+    EXPLAINED,
+    GATEWAY,
+    LIMIT,
+    NOBODY,
+    SEVERITY,
+    SILENT_DEVICES,
+    SINCE,
+    VALUE,
+    count_field,
+)
 from devices.alert_rules import AlertRule, AlertState, SensorTexts, Severity
 from devices.registry import Registry
 from devices.standard_data import Text
@@ -117,7 +128,8 @@ def _tags(change: AlertChange) -> str:
 
 
 def count_lines(current: Iterable[AlertChange], communes: Iterable[str], now: int) -> list[str]:
-    """How many alerts each commune has, by domain and severity, as finished line protocol without newlines.
+    """How many alerts each commune has, by domain and severity, and how many silent devices, as finished line protocol
+    without newlines.
 
     Args:
         current: every alert that is not resolved.
@@ -127,10 +139,14 @@ def count_lines(current: Iterable[AlertChange], communes: Iterable[str], now: in
     names = [
         count_field(d, s) for d in Measurement for s in Severity if d not in (Measurement.INDEX, Measurement.ALERT)
     ]
+    names.append(SILENT_DEVICES)
     counts = {commune: dict.fromkeys(names, 0) for commune in (*communes, GATEWAY)}
     for change in current:
-        if change.state in (AlertState.FIRING, AlertState.ACKNOWLEDGED) and not change.cause:
-            known = counts.setdefault(change.place.commune or GATEWAY, dict.fromkeys(names, 0))
+        if change.state not in (AlertState.FIRING, AlertState.ACKNOWLEDGED):
+            continue
+        known = counts.setdefault(change.place.commune or GATEWAY, dict.fromkeys(names, 0))
+        known[SILENT_DEVICES] += change.rule.kind == "silent"
+        if not change.cause:
             known[count_field(change.rule.domain, change.severity)] += 1
     return [
         f"alert,commune={tag(commune)},device={NOBODY} {','.join(f'{n}={c}' for n, c in known.items())} {now}"
