@@ -86,8 +86,8 @@ SECTIONS = (
     ),
 )  # fmt: skip
 INTRODUCTION = """Made by `python -m tests.bench.report` from [performance/bench.json](performance/bench.json),
-which `make bench` measures in three quarters of an hour on a machine that does nothing else. `make bench ONLY=e2e_ratio`
-measures one figure, `make bench RESUME=1` goes on where a run was broken off. Medians; the spread is from the
+which `make bench` measures in three quarters of an hour on a machine that does nothing else. `make bench
+ONLY=e2e_ratio` measures one figure, `make bench RESUME=1` goes on where a run was broken off. Medians; the spread is from the
 least to the most. A figure without a goal explains another one. How far one machine goes, and what comes after it,
 is in [scale.md](scale.md)."""
 

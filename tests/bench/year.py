@@ -46,7 +46,8 @@ INTERVAL, READINGS_EVERY = 5 * MINUTE, 15 * MINUTE
 MIDNIGHT = 17 * HOUR
 """When a day begins in Viet Nam, after midnight UTC."""
 FAULT_HOURS, FAULTS_ONE_IN = 48, 64
-"""One lamp of so many has a fault, for so long; then others have one. Chosen: worse than communes are."""
+"""One lamp of so many has a fault, for so long; then others have one, and a station of each kind and a circuit in turn.
+Chosen: worse than communes are."""
 FAULTS = ("lamp_out", "day_burner", "lamp_cycling", "lamp_degraded", "lamp_voltage", "silent")
 
 
@@ -182,10 +183,13 @@ class Commune:
         return _joined(self._alerts(hour), _indices(hour), self._of_gateway(hour * HOUR))
 
     def _faulty(self, hour: int) -> dict[str, str]:
-        """Lamps that have a fault, and which."""
+        """Devices that have a fault, and which."""
         turn = hour // FAULT_HOURS
         numbers = range(turn * 29 % FAULTS_ONE_IN, int(self._lamps.sum()), FAULTS_ONE_IN)
-        return {name(lamp): FAULTS[(lamp + turn) % len(FAULTS)] for lamp in numbers}
+        found = {name(lamp): FAULTS[(lamp + turn) % len(FAULTS)] for lamp in numbers}
+        station, cabinets = turn % STATIONS, int(self._lamps.sum()) // LAMPS_OF_CABINET
+        found |= {f"air-{station}": "aqi_bad", f"water-{station}": "oxygen_low", f"tap-{station}": "chlorine_low"}
+        return found | {f"cabinet-{turn % cabinets:03}": "circuit_out"}
 
     def _alerts(self, hour: int) -> Iterator[str]:
         """Changes of alerts, what stands, and the counts of every minute."""
