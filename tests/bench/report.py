@@ -61,10 +61,10 @@ SECTIONS = (
         """Asked as the board, the API and Grafana ask them; the first answer is not counted. `panel_ms` puts all
         questions of every panel, variable, mark and alert rule of every page, those of one panel added up, as the page
         opens and over a year, and tells the two slowest of each. They are put to 53 weeks of a commune of 5,000 lamps,
-        100 cabinets and 30 stations: hourly and daily roll-ups of every device, circuit, zone and of the commune, hourly
-        states and ledgers, alerts of every lamp, indices, the gateway's own minutes, and a week of readings. One week
-        is stored as the gateway stores it and copied to the others with its times moved, below `build/year` (8 GB), where
-        the next run finds it.""",
+        100 cabinets and 30 stations: hourly and daily roll-ups of every device, circuit, zone and of the commune,
+        hourly states and ledgers, alerts of every lamp, indices, the gateway's own minutes, and a week of readings. One week
+        is stored as the gateway stores it and copied to the others with its times moved, below `build/year` (8 GB),
+        where the next run finds it.""",
         ("query_ms", "panel_ms"),
     ),
     Section(
@@ -87,9 +87,9 @@ SECTIONS = (
 )  # fmt: skip
 INTRODUCTION = """Made by `python -m tests.bench.report` from [performance/bench.json](performance/bench.json),
 which `make bench` measures in three quarters of an hour on a machine that does nothing else. `make bench
-ONLY=e2e_ratio` measures one figure, `make bench RESUME=1` goes on where a run was broken off. Medians; the spread is from the
-least to the most. A figure without a goal explains another one. How far one machine goes, and what comes after it,
-is in [scale.md](scale.md)."""
+ONLY=e2e_ratio` measures one figure, `make bench RESUME=1` goes on where a run was broken off. Medians; the
+spread is from the least to the most. A figure without a goal explains another one. How far one
+machine goes, and what comes after it, is in [scale.md](scale.md)."""
 
 
 def page(kept: Sequence[Kept]) -> str:
