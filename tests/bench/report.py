@@ -59,12 +59,12 @@ SECTIONS = (
     Section(
         "Questions",
         """Asked as the board, the API and Grafana ask them; the first answer is not counted. `panel_ms` puts all
-        questions of every panel, variable, mark and alert rule of every page, those of one panel added up, as the page
-        opens and over a year, and tells the two slowest of each. They are put to 53 weeks of a commune of 5,000 lamps,
-        100 cabinets and 30 stations: hourly and daily roll-ups of every device, circuit, zone and of the commune,
-        hourly states and ledgers, alerts of every lamp, indices, the gateway's own minutes, and a week of readings. One week
-        is stored as the gateway stores it and copied to the others with its times moved, below `build/year` (8 GB),
-        where the next run finds it.""",
+        questions of every panel, variable, mark and alert rule of every page, those of one panel added up, as the
+        page opens and over a year, and tells the two slowest of each. They are put to 53 weeks of a commune of
+        5,000 lamps, 100 cabinets and 30 stations: hourly and daily roll-ups of every device, circuit, zone and of
+        the commune, hourly states and ledgers, alerts of every lamp, indices, the gateway's own minutes, and a week
+        of readings. One week is stored as the gateway stores it and copied to the others with its times moved,
+        below `build/year` (8 GB), where the next run finds it.""",
         ("query_ms", "panel_ms"),
     ),
     Section(
