@@ -485,6 +485,16 @@ def test_spans_hold_exactly_the_hours_that_were_marked(seed: int) -> None:
     assert len(spans) == 0
 
 
+def test_the_same_hours_of_a_whole_fleet_are_kept_once() -> None:
+    """After a crash every device has them."""
+    late = LateHours()
+    for device in range(1000):
+        late.add(device, 490_000 + device // 1000, 490_017, 5)
+    assert len({id(spans) for spans in late._spans.values()}) == 1
+    late.add(7, 490_019, 490_019, 6)
+    assert sorted(late.dump())[7:10] == [(7, 490_000, 490_017, 6), (7, 490_019, 490_019, 6), (8, 490_000, 490_017, 5)]
+
+
 def test_open_hours_stay_marked() -> None:
     """Hours that are not closed yet wait for it; so does what is not stored."""
     spans = LateHours()

@@ -3,12 +3,17 @@
 from bisect import bisect_left
 from collections.abc import Iterable
 
+Spans = tuple[tuple[int, int], ...]
+"""First and last hour of each, oldest first."""
+
 
 class LateHours:
     """Spans of hours by device. A burst of a week is one span, so even a province's outage stays small."""
 
     def __init__(self) -> None:
-        self._spans: dict[int, list[tuple[int, int]]] = {}
+        self._spans: dict[int, Spans] = {}
+        self._latest: Spans = ()
+        """What was put there last: after a crash every device has the same, and it is kept once."""
         self._marked: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -29,7 +34,7 @@ class LateHours:
             marked_at: [ns UTC] when what changed them was taken in.
         """
         self._marked[device] = max(marked_at, self._marked.get(device, 0))
-        spans = self._spans.setdefault(device, [])
+        spans = list(self._spans.get(device, ()))
         start = bisect_left(spans, (first, first))
         if start and spans[start - 1][1] >= first - 1:
             start -= 1
@@ -38,6 +43,12 @@ class LateHours:
             first, last = min(first, spans[stop][0]), max(last, spans[stop][1])
             stop += 1
         spans[start:stop] = [(first, last)]
+        self._put(device, tuple(spans))
+
+    def _put(self, device: int, spans: Spans) -> None:
+        if spans != self._latest:
+            self._latest = spans
+        self._spans[device] = self._latest
 
     def ready(self, stored_until: int, before_hour: int, most: int) -> list[tuple[int, list[tuple[int, int]]]]:
         """Devices that can be mended now, at most so many, and take them off the list.
@@ -47,7 +58,7 @@ class LateHours:
             before_hour: hours from this one on are not closed yet, and stay on the list.
             most: number of devices.
         """
-        found: list[tuple[int, list[tuple[int, int]]]] = []
+        found: list[tuple[int, Spans]] = []
         for device, marked_at in self._marked.items():
             if len(found) >= most:
                 break
@@ -58,7 +69,7 @@ class LateHours:
             closed = [(first, min(last, before_hour - 1)) for first, last in spans if first < before_hour]
             rest = [(max(first, before_hour), last) for first, last in spans if last >= before_hour]
             if rest:
-                self._spans[device] = rest
+                self._put(device, tuple(rest))
             else:
                 del self._spans[device], self._marked[device]
             result.append((device, closed))
