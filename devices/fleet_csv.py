@@ -9,7 +9,7 @@ from typing import NamedTuple, TextIO
 
 from pydantic import ValidationError
 
-from devices.fleet_row import FleetRow, cells
+from devices.fleet_row import DEVICE_ID, FleetRow, cells
 from devices.profile import Profile
 from devices.registry import MOST_PLACES, Registry
 from devices.topics import Source
@@ -20,6 +20,10 @@ MAX_BYTES = 256 * 1024 * 1024
 """Chosen: a million devices with long names."""
 MAX_PROBLEMS = 50
 """Reading goes on after a bad row so that one look names them all, but not for ever. Chosen."""
+
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How .xlsx (a zip file) and .xls begin."""
 
 
 class Problem(NamedTuple):
@@ -146,6 +150,8 @@ def _text(path: Path) -> str:
         raise FleetError(path, [Problem(0, "", f"cannot be read: {error.strerror}")]) from None
     if len(data) > MAX_BYTES:
         raise FleetError(path, [Problem(0, "", f"longer than {MAX_BYTES} bytes; this is not a fleet")])
+    if data.startswith(_WORKBOOKS):
+        raise FleetError(path, [Problem(0, "", 'an Excel workbook; save it there as "CSV UTF-8" and import that')])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -171,6 +177,8 @@ def _cells(text: str, delimiter: str, problems: list[Problem]) -> Iterator[tuple
 
 
 def _header(path: Path, line: int, heading: Sequence[str]) -> list[str]:
+    if not heading:
+        raise FleetError(path, [Problem(0, "", f"is empty; the first row names the columns: {', '.join(COLUMNS)}")])
     header = [name.strip().casefold() for name in heading]
     problems = []
     for name in header:
@@ -193,5 +201,8 @@ def first_problem(error: ValidationError) -> str:
 
 def plain_message(message: str, value: object) -> str:
     """What pydantic says of a cell, in words for whoever wrote it."""
+    if DEVICE_ID in message:
+        found = f"{value!r:.60} cannot be a name here" if value else "is empty"
+        return f"{found}: 1 to 64 of A-Z a-z 0-9 _ . : -, the first a letter or digit"
     text = message.removeprefix("Value error, ").replace("Input should be", "must be").replace("String should", "must")
     return f"{text}, not {value!r:.60}" if isinstance(value, str) and repr(value) not in text else text

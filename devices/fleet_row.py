@@ -1,6 +1,8 @@
 """One device as the fleet's file states it: every cell checked, and the cells that hold dates read and written."""
 
+import difflib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
 from typing import Annotated, NamedTuple
@@ -8,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from devices.profile import Powered, Profile
+from devices.profile import Powered, Profile, shipped_profiles
 
 DEVICE_ID = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"
 """What a device and a commune key may look like: safe in an MQTT topic, an InfluxDB tag, a URL and a file name."""
@@ -18,6 +20,8 @@ ALWAYS = 2**63 - 1
 """``until`` of what has no end [ns UTC]."""
 NO_HARDWARE = "none"
 """In CSV: since that day no hardware speaks for the device (it was moved to another place, or taken down)."""
+_FORMULA = ("=", "+", "-", "@")
+_SHORTENED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d+\Z")
 MOST_IDS, MOST_CALIBRATIONS = 100, 500
 """Of one device, over its whole life. Chosen."""
 
@@ -89,6 +93,15 @@ class FleetRow(BaseModel):
     def _flag(cls, value: object) -> object:
         return {"": False, "1": True, "0": False}.get(value, value) if isinstance(value, str) else value
 
+    @field_validator("zone", "group", "name", mode="after")
+    @classmethod
+    def _plain_text(cls, value: str) -> str:
+        if value.startswith(_FORMULA):
+            raise ValueError(f"{value[:40]!r} would be a formula in a spreadsheet; begin with a letter or digit")
+        if any(character < " " and character not in "\t\r\n" for character in value):
+            raise ValueError("control characters cannot be in it")
+        return value
+
     @field_validator("hardware_ids", mode="before")
     @classmethod
     def _hardware(cls, value: object) -> object:
@@ -100,6 +113,11 @@ class FleetRow(BaseModel):
         for entry in value:
             if not entry.value or entry.value == NO_HARDWARE or set(entry.value) & set(";@\r\n\0"):
                 raise ValueError(f"{entry.value!r} cannot be a hardware id: no ';', '@' or line end, and not 'none'")
+            if _SHORTENED.match(entry.value):
+                raise ValueError(
+                    f"{entry.value!r} is what a spreadsheet makes of a long number; format the column as text and "
+                    "write the id again"
+                )
         return value
 
     @field_validator("calibration", mode="before")
@@ -115,11 +133,18 @@ def check_against_profile(row: FleetRow, profile: Profile | None) -> None:
         ValueError: no such profile, or a calibration for a property it does not have; begins with the column's name.
     """
     if profile is None:
-        raise ValueError(f"profile: no profile {row.profile!r}; see `village devices supported`")
+        raise ValueError(no_such_profile(row.profile))
     known = {entry.name for entry in profile.properties}
     for calibration in row.calibration:
         if calibration.property not in known:
             raise ValueError(f"calibration: profile {profile.id} has no property {calibration.property!r}")
+
+
+def no_such_profile(name: str) -> str:
+    """What is said of a profile that is none: those that are written nearly so."""
+    near = difflib.get_close_matches(name.casefold(), shipped_profiles(), 3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see `village devices supported`"
+    return f"profile: no profile {name!r}; {hint}"
 
 
 # moments -----------------------------------------------------------------------------------------------------
@@ -139,7 +164,12 @@ def parse_since(text: str) -> int:
     try:
         moment = datetime.combine(date.fromisoformat(word), time(), zone)
     except ValueError:
-        moment = datetime.fromisoformat(word)
+        try:
+            moment = datetime.fromisoformat(word)
+        except ValueError:
+            raise ValueError(
+                f"{word[:40]!r} is no day or time; write for example 2026-03-01 or 2026-03-01T08:30"
+            ) from None
         moment = moment.replace(tzinfo=moment.tzinfo or zone)
     return round(moment.timestamp() * 1_000_000) * 1000
 

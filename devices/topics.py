@@ -1,6 +1,7 @@
 """MQTT topics: our own contract, and how a vendor's topic names its device."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 ROOT = "village"
@@ -56,6 +57,15 @@ VENDOR_SOURCES = {
     )
 }
 """Sources a settings file can name without spelling the topic out. Sources: the vendors' topic documents."""
+
+_TOGETHER = {"sparkplug_b": ("sparkplug_b", "sparkplug_b_node")}
+"""An edge node's own messages have a level less than its devices' and name the aliases that those use."""
+
+
+def vendor_sources(names: Iterable[str]) -> tuple[Source, ...]:
+    """The sources of these names, each once; what only makes sense together comes together."""
+    wanted = dict.fromkeys(part for name in names for part in _TOGETHER.get(name, (name,)))
+    return tuple(VENDOR_SOURCES[name] for name in wanted)
 
 
 def own_topic(commune: str, device: str, event: str) -> str:

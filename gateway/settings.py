@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 
 from devices.alert_rules import Severity
 from devices.codecs import CODECS
-from devices.topics import ROOT, VENDOR_SOURCES, Source
+from devices.topics import ROOT, VENDOR_SOURCES, Source, vendor_sources
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -104,7 +104,8 @@ class Gateway(_Part):
     less than 30 days, or when others may read a key. It need not be there."""
     sources: tuple[str, ...] = ()
     """Vendor topics to take in besides our own `village/+/+/...`, by name: `tasmota`, `zigbee2mqtt` and so on;
-    a wrong name is answered with the list. Any other topic belongs in a [[source]]."""
+    a wrong name is answered with the list; `sparkplug_b` includes its edge nodes. Any other topic belongs in a
+    [[source]]."""
     standards: Annotated[Path | None, Field(examples=["standards"])] = None
     """Folder of your own tables, each in place of the shipped one of the same name: `lighting.toml` with your schedules
     and with the lamps of before, against which savings are counted; `alerts.toml` with your thresholds."""
@@ -374,7 +375,7 @@ class Settings(_Part):
         for what, names in (
             ("store", [place.name for place in self.store]),
             ("notify", [target.name for target in self.notify]),
-            ("source", [ROOT, *self.gateway.sources, *(source.name for source in self.source)]),
+            ("source", [ROOT, *(source.name for source in self.sources())]),
         ):
             doubled = sorted({name for name in names if names.count(name) > 1})
             if doubled:
@@ -383,7 +384,7 @@ class Settings(_Part):
 
     def sources(self) -> tuple[Source, ...]:
         """Every family of vendor topics to subscribe to, in the order of the settings."""
-        named = (VENDOR_SOURCES[name] for name in self.gateway.sources)
+        named = vendor_sources(self.gateway.sources)
         return (*named, *(Source(own.name, own.topic, own.envelope) for own in self.source))
 
     def store_path(self, place: StorePlace) -> Path:

@@ -50,7 +50,7 @@ moment can be computed alone. Noise is drawn by hashing (device, moment), so it 
 
 A gateway refuses simulated devices unless its settings accept them (`accept_simulated = true`), so they can never mix
 with real series. `district` and `straw_burning` speak the formats of many makers: list their topics too, `sources =
-["tasmota", "zigbee2mqtt", "chirpstack", "things_stack", "airrohr", "sparkplug_b", "sparkplug_b_node"]`.
+["tasmota", "zigbee2mqtt", "chirpstack", "things_stack", "airrohr", "sparkplug_b"]`.
 
 ```
 village record FILE --broker HOST:PORT                  MQTT messages with their times, as JSON lines

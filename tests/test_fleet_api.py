@@ -130,8 +130,8 @@ LAMP = {"device": "lamp-2", "profile": "native_streetlight", "commune": "10642"}
     ("body", "said"),
     [
         (LAMP | {"device": "lamp-1"}, "'lamp-1' is in the fleet already; see `village devices show lamp-1`"),
-        (LAMP | {"device": "đèn 2"}, "device: must match pattern"),
-        (LAMP | {"profile": "native_lamp"}, "profile: no profile 'native_lamp'; see `village devices supported`"),
+        (LAMP | {"device": "đèn 2"}, "device: 'đèn 2' cannot be a name here"),
+        (LAMP | {"profile": "native_lamp"}, "profile: no profile 'native_lamp'; did you mean native_lamp_cabinet"),
         (LAMP | {"hardware_ids": ["PLUG_a1"]}, "hardware_ids: 'PLUG_a1' would speak for 'plug-1' and 'lamp-2'"),
         (LAMP | {"hardware_ids": ["a;b"]}, "0: String should match pattern"),
         (LAMP | {"latitude": 2097}, "latitude: must be less than or equal to 90"),
@@ -215,7 +215,7 @@ def test_a_csv_is_told_before_it_is_taken_in(village: Village) -> None:
     bad = b"device,profile,commune,latitude\nlamp-4,native_streetlight,10642,north\nlamp-5,native_lamp,10642,\n"
     assert village.refused("/devices/import?preview=false", bad) == (
         "line 2: latitude: must be a valid number, unable to parse string as a number, not 'north';"
-        " line 3: profile: no profile 'native_lamp'; see `village devices supported`"
+        " line 3: profile: no profile 'native_lamp'; did you mean native_lamp_cabinet or native_tap_water?"
     )
     assert "not UTF-8" in village.refused("/devices/import", "device\nđèn".encode("cp1258", "replace"))
     pruned = village.done("/devices/import?preview=false&prune=true", FLEET.encode())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.fleet_csv import COLUMNS, MAX_PROBLEMS, FleetError, load_fleet
+from devices.fleet_csv import COLUMNS, MAX_PROBLEMS, REQUIRED, FleetError, load_fleet
 from devices.profile import Profile, parse_profile
 from devices.registry import Registry
 
@@ -95,13 +95,13 @@ def test_every_bad_row_is_named_by_line_and_column(read: Read) -> None:
         "lamp-7,lamp,,,,,\n"
     )
     assert problems(read, text) == [
-        "line 4: device: must match pattern '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$', not 'lamp/2'",
+        "line 4: device: 'lamp/2' cannot be a name here: 1 to 64 of A-Z a-z 0-9 _ . : -, the first a letter or digit",
         "line 5: latitude: must be a valid number, unable to parse string as a number, not 'north'",
         "line 6: latitude: must be less than or equal to 90, not '120'",
         "line 7: profile: no profile 'pole'; see `village devices supported`",
         "line 8: device: 'lamp-1' is already in the fleet",
         "line 9: has 2 cells, the heading has 7; check commas and quotes",
-        "line 10: commune: must match pattern '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$', not ''",
+        "line 10: commune: is empty: 1 to 64 of A-Z a-z 0-9 _ . : -, the first a letter or digit",
     ]
 
 
@@ -112,22 +112,44 @@ def test_every_bad_row_is_named_by_line_and_column(read: Read) -> None:
         ("calibration,power 1", "calibration: 'power 1': write 'property slope offset @yyyy-mm-dd'"),
         ("calibration,ph 1 0", "calibration: profile lamp has no property 'ph'"),
         ("powered,sometimes", "powered: must be 'always' or 'with_circuit', not 'sometimes'"),
+        ("commune,", "commune: is empty: 1 to 64 of A-Z a-z 0-9 _ . : -, the first a letter or digit"),
+        ("profile,lamps", "profile: no profile 'lamps'; see `village devices supported`"),
+        ("profile,nas_ul203", "profile: no profile 'nas_ul203'; did you mean nas_ul2030 or nas_ul2020 or nas_ul2002?"),
+        ("name,=1+1", "name: '=1+1' would be a formula in a spreadsheet; begin with a letter or digit"),
+        ("name,a\x07b", "name: control characters cannot be in it, not 'a\\x07b'"),
+        (
+            "hardware_ids,7.03E+15",
+            (
+                "hardware_ids: '7.03E+15' is what a spreadsheet makes of a long number; format the "
+                "column as text and write the id again"
+            ),
+        ),
         ("hardware_ids,taken", "hardware_ids: 'taken' already speaks for 'lamp-0'"),
-        ("hardware_ids,a1@yesterday", "hardware_ids: Invalid isoformat string: 'yesterday', not 'a1@yesterday'"),
+        (
+            "hardware_ids,a1@yesterday",
+            (
+                "hardware_ids: 'yesterday' is no day or time; write for example 2026-03-01 or 2026-03-01T08:30, "
+                "not 'a1@yesterday'"
+            ),
+        ),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_named(read: Read, cells: str, said: str) -> None:
     """Columns with a form of their own."""
     column, _, value = cells.partition(",")
-    other = "TAKEN" if column == "hardware_ids" else ""
-    text = f"device,profile,commune,{column}\nlamp-0,lamp,1,{other}\nlamp-1,lamp,1,{value}\n"
+    first = {"device": "lamp-0", "profile": "lamp", "commune": "1", column: "TAKEN" if column == "hardware_ids" else ""}
+    second = first | {"device": "lamp-1", column: value}
+    if column in REQUIRED:
+        first[column] = {"profile": "lamp", "commune": "1"}[column]
+    text = "\n".join(",".join(row) for row in (first.keys(), first.values(), second.values()))
     assert problems(read, text) == [f"line 3: {said}"]
 
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "line 1: device: the column is missing"),
+        (b"", f"is empty; the first row names the columns: {', '.join(COLUMNS)}"),
+        (b"PK\x03\x04\x14\x00", 'an Excel workbook; save it there as "CSV UTF-8" and import that'),
         (b"device,profil,commune\n", "line 1: profil: no such column; did you mean 'profile'?"),
         (b"device,profile,commune,device\n", "line 1: device: the column stands twice"),
         (GOOD.encode("utf-16"), 'line 1: not UTF-8; save the file as "CSV UTF-8"'),

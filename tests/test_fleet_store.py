@@ -128,7 +128,9 @@ def test_new_hardware_keeps_what_the_old_one_said() -> None:
 
 # rows there and back -----------------------------------------------------------------------------------------
 
-_words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20).map(str.strip)
+_words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20).map(
+    lambda text: text.strip().lstrip("=+-@ ").strip()
+)
 _ids = st.text("ABCDEF0123456789-/", min_size=1, max_size=12)
 _moments = st.integers(1, 10**9).map(lambda seconds: seconds * 10**9)
 _generations = st.tuples(st.lists(_ids, max_size=2), st.dictionaries(_moments, st.lists(_ids, max_size=2), max_size=3))
@@ -289,7 +291,13 @@ def test_hardware_may_change_places_in_one_import(store: FleetStore) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("lamp 9,lamp,1,,,", "line 3: device: must match pattern '^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$', not 'lamp 9'"),
+        (
+            "lamp 9,lamp,1,,,",
+            (
+                "line 3: device: 'lamp 9' cannot be a name here: "
+                "1 to 64 of A-Z a-z 0-9 _ . : -, the first a letter or digit"
+            ),
+        ),
         ("lamp-8,lamp,1,,,", "line 3: device: 'lamp-8' is on line 2 already"),
         ("lamp-9,pole,1,,,", "line 3: profile: no profile 'pole'; see `village devices supported`"),
         ("lamp-9,lamp,1,,,ph 1 0", "line 3: calibration: profile lamp has no property 'ph'"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from devices.codecs import Context, sparkplug_b
 from devices.observation import Message, Reason
 from devices.profile import Profile
-from devices.topics import VENDOR_SOURCES, Source
+from devices.topics import VENDOR_SOURCES, Source, vendor_sources
 from gateway.line import pipeline as pipeline_module
 from gateway.line.ledger import pack_heard, unpack_heard
 from gateway.line.normalize import Plan
@@ -501,7 +501,7 @@ def test_aliases_nobody_has_named_are_refused_and_asked_for() -> None:
     """The node hears it at once; after its birth the same bytes can be read, and a replay asks nobody."""
     registry = make_registry(
         [{"device": "cab-1", "profile": "sparkplug_lamp_cabinet", "commune": "10642"}],
-        sources=[VENDOR_SOURCES["sparkplug_b"], VENDOR_SOURCES["sparkplug_b_node"]],
+        sources=vendor_sources(["sparkplug_b"]),
     )
     line, profile = make_pipeline(registry), registry.profile(0)
 

@@ -97,6 +97,15 @@ def test_every_part_can_be_given(file: Path) -> None:
     assert settings.api.token == SecretStr("0123456789abcdef")
 
 
+@pytest.mark.parametrize("names", ["'sparkplug_b'", "'sparkplug_b', 'sparkplug_b_node'"])
+def test_sparkplug_takes_in_the_messages_of_its_nodes(file: Path, names: str) -> None:
+    """The births of an edge node name the aliases of its devices: one name is enough, the second is no harm."""
+    text = f"[gateway]\nsources = [{names}]\n"
+    assert [source.filter for source in load(file, text).sources()] == ["spBv1.0/+/+/+/+", "spBv1.0/+/+/+"]
+    doubled = f"{text}[[source]]\nname = 'sparkplug_b_node'\ntopic = 'x/{{device}}'\n"
+    assert "named 'sparkplug_b_node'" in refusal(file, doubled)
+
+
 def test_windows_writes_the_file_too(file: Path) -> None:
     """Byte order mark and its line ends."""
     file.write_bytes("\ufeff[broker]\r\nport = 1884\r\n".encode())
