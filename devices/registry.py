@@ -8,15 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple, Self
 from zoneinfo import ZoneInfo
 
-from devices.fleet_row import (
-    ALWAYS,
-    DEFAULT_ZONE,
-    Calibration,
-    FleetRow,
-    HardwareId,
-    check_against_profile,
-    no_such_profile,
-)
+from devices.fleet_row import ALWAYS, DEFAULT_ZONE, Calibration, FleetRow, HardwareId, check_against_profile
 from devices.observation import Reason, RefusedError
 from devices.packed_texts import Index, Texts
 from devices.profile import Powered, Profile
@@ -196,7 +188,7 @@ class Registry:
         first = len(self.names)
         unknown = set(columns.profile).difference(self._profile_number)
         if unknown:
-            raise ValueError(no_such_profile(min(unknown)))
+            raise ValueError(f"profile: no profile {min(unknown)!r}; see `village devices supported`")
         self.names.extend(columns.device)
         self.labels.extend(columns.name)
         try:
