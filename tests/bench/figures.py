@@ -26,6 +26,8 @@ class Size(NamedTuple):
     province_seconds: float = 60.0
     backlog: int = 1_000_000
     """Points that wait while the store is away; also how many uplinks make them."""
+    drains: int = 3
+    """Pairs of a drained backlog and a bare client that posts it: a minute each."""
     latency_rate: int = 1000
     latency_seconds: float = 10.0
     starts: int = 5
@@ -45,7 +47,7 @@ class Size(NamedTuple):
 
 FULL = Size("full")
 QUICK = Size(
-    "quick", devices=20_000, days=30, pairs=2, messages=20_000, province_seconds=5.0, backlog=60_000,
+    "quick", devices=20_000, days=30, pairs=2, drains=2, messages=20_000, province_seconds=5.0, backlog=60_000,
     latency_seconds=4.0, starts=2, disk_seconds=4.0, calls=30, questions=5, shape_seconds=3.0,
     shape_rates=(1, 100, 1000, 8000),
     shape_devices=(100, 20_000),

@@ -34,13 +34,12 @@ def measure(size: Size, work: Path) -> Iterator[Taken]:
     """One gateway lives through it; its backlog is then drained again and again from copies of its files."""
     province = Province(size.devices)
     fleet = stage.fleet_file(work, province)
-    with stage.folder() as place, stage.broker() as broker, stage.influx(province) as store:
-        stores = stage.to_influx(store, NO_LIMIT)
+    with stage.folder() as place, stage.broker() as broker:
 
-        def gateway_in(folder: Path) -> Gateway:
-            return stage.make_gateway(folder, broker.port, stores, fleet)
+        def gateway_in(folder: Path, store: Influx) -> Gateway:
+            return stage.make_gateway(folder, broker.port, stage.to_influx(store, NO_LIMIT), fleet)
 
-        with gateway_in(place) as gateway:
+        with stage.influx(province) as store, gateway_in(place, store) as gateway:
             gateway.await_connected()
             stage.warm_up(broker.port, province)
             yield Taken.of("province_backlog_slope", _full_rate(gateway, store, broker, province, size))
@@ -50,8 +49,7 @@ def measure(size: Size, work: Path) -> Iterator[Taken]:
             _fill_backlog(gateway, store, broker, province, size.backlog)
             yield Taken.of("backlog_rss_mb", resident_mb(gateway.process) - busy_mb)
             gateway.stop()
-        store.server.start()
-        drains = _drain(place / "data", gateway_in, store, size)
+        drains = _drain(place / "data", gateway_in, province, size)
     yield Taken.of("drain_ratio", *(bare / ours for bare, ours in drains))
     yield Taken.of("bare_drain_per_s", *(size.backlog / bare for bare, _ in drains))
     yield Taken.of("drain_per_s", *(size.backlog / ours for _, ours in drains))
@@ -89,16 +87,22 @@ def _fill_backlog(gateway: Gateway, store: Influx, broker: Server, province: Pro
     await_that("the backlog is on disk", lambda: gateway.totals()["kept"] >= kept + count, stage.PATIENCE)
 
 
-def _drain(data: Path, gateway_in: Callable[[Path], Gateway], store: Influx, size: Size) -> list[tuple[float, float]]:
-    """Seconds of the bare client and of the gateway, in alternating pairs. The first posting is not counted: it makes
-    the points, and afterwards both write over the same ones."""
+def _drain(
+    data: Path, gateway_in: Callable[[Path, Influx], Gateway], province: Province, size: Size
+) -> list[tuple[float, float]]:
+    """Seconds of the bare client and of the gateway, in alternating pairs. Each has an InfluxDB of its own: the next
+    would pay for rewriting what one has written."""
     bodies = list(_bodies(data / "journal.db"))
-    _post(store, bodies)
+
+    def seconds(*, bare: bool) -> float:
+        with stage.influx(province) as store:
+            stage.await_idle(stage.process_of(store.server))
+            return _post(store, bodies) if bare else _drain_once(data, gateway_in, store, size.backlog)
+
     pairs = []
-    for pair in range(size.pairs):
-        ours = _drain_once(data, gateway_in, store, size.backlog) if pair % 2 else 0.0
-        bare = _post(store, bodies)
-        pairs.append((bare, ours or _drain_once(data, gateway_in, store, size.backlog)))
+    for pair in range(size.drains):
+        ours = seconds(bare=False) if pair % 2 else 0.0
+        pairs.append((seconds(bare=True), ours or seconds(bare=False)))
     return pairs
 
 
@@ -127,13 +131,13 @@ def _post(store: Influx, bodies: list[bytes]) -> float:
     return time.monotonic() - began
 
 
-def _drain_once(data: Path, gateway_in: Callable[[Path], Gateway], store: Influx, count: int) -> float:
+def _drain_once(data: Path, gateway_in: Callable[[Path, Influx], Gateway], store: Influx, count: int) -> float:
     """Seconds from the moment the store answers again; it hangs while the gateway starts, with the first body sent."""
     with stage.folder() as place:
         shutil.copytree(data, place / "data")
         before = store.stored()
         store.server.pause()
-        with gateway_in(place) as gateway:
+        with gateway_in(place, store) as gateway:
             began = time.monotonic()
             store.server.resume()
             store.await_stored(before + count)

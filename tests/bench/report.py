@@ -91,6 +91,10 @@ ONLY=e2e_ratio` measures one figure, `make bench RESUME=1` goes on where a run w
 spread is from the least to the most. A figure without a goal explains another one. How far one
 machine goes, and what comes after it, is in [scale.md](scale.md)."""
 
+LIMITS = """How far the first figure can go: every message costs all processes together so much processor time, and the
+machine has no more of it than its cores give. What the line alone costs beyond the bare subscriber is InfluxDB, which
+takes a line of nine fields, and making sense of seven values; of the gateway only one thread at a time runs Python."""
+
 
 def page(kept: Sequence[Kept]) -> str:
     """docs/performance.md."""
@@ -112,7 +116,23 @@ def _page(kept: Mapping[str, Kept]) -> Iterator[str]:
         if found:
             yield from ("", f"## {section.title}", "", _wrapped(section.text), "")
             yield from _table(found)
+            if "cpu_us" in section.keys and {"cpu_us", "per_second"} <= kept.keys():
+                yield from _limits(kept)
             yield from _pictures_of(section.keys, kept)
+
+
+def _limits(kept: Mapping[str, Kept]) -> Iterator[str]:
+    """What one message costs all processes together, and what the machine could carry if no core ever waited."""
+    costs, measured = kept["cpu_us"].taken.medians(), kept["per_second"].taken.medians()
+    cores = int(kept["cpu_us"].run["cores"])
+    yield from ("", _wrapped(LIMITS), "")
+    yield f"| | publisher | broker | subscriber or gateway | InfluxDB | together | {cores} cores at most | measured |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for who, speed in measured.items():
+        names = ("publisher", "broker", "subscriber" if who == "bare" else "gateway", "InfluxDB")
+        each = [costs.get(f"{who} {name}", 0.0) for name in names]
+        cells = [f"{cost:.1f} us" if cost else "" for cost in (*each, sum(each))]
+        yield f"| {who} | {' | '.join(cells)} | {cores / sum(each) * 1e6:,.0f} msg/s | {speed:,.0f} msg/s |"
 
 
 def _wrapped(text: str) -> str:
