@@ -92,6 +92,7 @@ class Detect(Data):
     volts_hysteresis: Positive
     volts_minutes: Positive
     circuit_share: Share
+    day_share: Share = 0.5
     circuit_least_lamps: Annotated[int, Field(ge=2)]
     circuit_intervals: Positive
     theft_watts: Positive

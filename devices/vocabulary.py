@@ -59,7 +59,7 @@ _TABLE = (
     # street lighting -----------------------------------------------------------------------------------------
     _p("power", _L, "W", (-100, 1e6), (-1, 20000), 0, "Active power", "Công suất", "W", "powerConsumption"),
     _p("energy", _L, "kW.h", (0, 1e9), (0, 1e8), 0, "Energy counter", "Chỉ số điện năng", "kWh", "energyConsumed"),
-    _p("voltage", _L, "V", (0, 500), (180, 260), 0, "Voltage", "Điện áp", "V", "voltage"),
+    _p("voltage", _L, "V", (0, 500), (90, 400), 0, "Voltage", "Điện áp", "V", "voltage"),
     _p("current", _L, "A", (-1, 1000), (-0.1, 100), 0, "Current", "Dòng điện", "A", "current"),
     _p("power_factor", _L, "1", (-1, 1), (-1, 1), 0, "Power factor", "Hệ số công suất", "", "powerFactor"),
     _p("frequency", _L, "Hz", (40, 70), (49, 51), 0, "Mains frequency", "Tần số lưới", "Hz", "frequency"),
@@ -80,7 +80,7 @@ _TABLE = (
            symbol, f"{ngsi}{'RST'[int(phase[1]) - 1]}")
         for quantity, unit, physical, plausible, en, vi, symbol, ngsi in (
             ("power", "W", (-1e6, 1e6), (-1, 20000), "Active power", "Công suất", "W", "activePower"),
-            ("voltage", "V", (0, 500), (180, 260), "Voltage", "Điện áp", "V", "voltage"),
+            ("voltage", "V", (0, 500), (90, 400), "Voltage", "Điện áp", "V", "voltage"),
             ("current", "A", (-1, 1000), (-0.1, 100), "Current", "Dòng điện", "A", "intensity"),
             ("power_factor", "1", (-1, 1), (-1, 1), "Power factor", "Hệ số công suất", "", "powerFactor"),
         )
@@ -160,7 +160,7 @@ _TABLE = (
        "solarRadiation"),
     _p("uv_index", _M, "1", (0, 30), (0, 16), 0, "UV index", "Chỉ số UV", ""),
     # the device itself ---------------------------------------------------------------------------------------
-    _p("battery", _D, "%", (0, 100), (5, 100), 0, "Battery level", "Mức pin", "%", "batteryLevel"),
+    _p("battery", _D, "%", (0, 100), (0, 100), 0, "Battery level", "Mức pin", "%", "batteryLevel"),
     _p("battery_voltage", _D, "V", (0, 100), (2, 60), 0, "Battery voltage", "Điện áp pin", "V"),
     _p("external_power", _D, "1", (0, 1), (0, 1), 0, "On external power", "Dùng nguồn ngoài", ""),
     _p("rssi", _D, "dB[mW]", (-200, 50), (-140, 0), 0, "Signal strength", "Cường độ tín hiệu", "dBm", "rssi"),

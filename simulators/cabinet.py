@@ -91,8 +91,8 @@ def cabinet_energy(at: Floats, index: Index, cabinets: Cabinets) -> Floats:
     """The cabinet's meter [kW.h]: it only rises, until it is replaced."""
     counted = steady(derive(cabinets.keys[index], "meter"), 2000.0, 9000.0) + _used(at, index, cabinets)
     for rows, replaced in _spans(cabinets, index, "meter_replaced"):
-        for start in replaced.starts.tolist():
-            new = rows & (at >= start)
+        for start, since in replaced.begun(at):
+            new = rows & since
             if new.any():
                 counted[new] = _used(at[new], index[new], cabinets) - _used(
                     np.full(1, start), index[rows][:1], cabinets

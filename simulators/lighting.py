@@ -127,8 +127,8 @@ def lamp_energy(at: Floats, lamps: Lamps, wrong: Wrong = NOTHING) -> Floats:
     """The controller's counter [kW.h]: it only rises, until the meter is replaced."""
     used = lamp_used(at, lamps, wrong)
     counted = steady(derive(lamps.keys, "meter"), 0.0, 40.0) + used
-    for start in () if wrong["meter_replaced"] is None else wrong["meter_replaced"].starts.tolist():
-        counted = np.where(at >= start, used - lamp_used(np.full(1, start), lamps, wrong), counted)
+    for start, since in () if wrong["meter_replaced"] is None else wrong["meter_replaced"].begun(at):
+        counted = np.where(since, used - lamp_used(np.full(1, start), lamps, wrong), counted)
     return counted
 
 

@@ -79,8 +79,10 @@ def _meter(at: Floats, main: Main, troubles: Sequence[Trouble]) -> Floats:
     """The meter's index [m3]: it only rises, until the meter is replaced."""
     flowed = _metered(at, main, troubles)
     shown = steady(derive(main.keys, "index"), 1000.0, 60000.0) + flowed
-    for start in sorted(one.start for one in troubles if one.kind == "meter_replaced"):
-        shown = np.where(at >= start, flowed - _metered(np.full(1, start), main, troubles), shown)
+    starts = np.array(sorted(one.start for one in troubles if one.kind == "meter_replaced"))
+    last = np.searchsorted(starts, at, side="right") - 1
+    for number in np.unique(last[last >= 0]).tolist():
+        shown = np.where(last == number, flowed - _metered(starts[number : number + 1], main, troubles), shown)
     return shown
 
 

@@ -47,6 +47,11 @@ class Spans:
         found: NDArray[np.bool_] = self.size(at) != 0.0
         return found
 
+    def begun(self, at: Floats) -> list[tuple[float, NDArray[np.bool_]]]:
+        """The spells that were the last to begin at some of these moments, and at which of them they were."""
+        last = np.searchsorted(self.starts, at, side="right") - 1
+        return [(float(self.starts[number]), last == number) for number in np.unique(last).tolist() if number >= 0]
+
     def spent(self, at: Floats, clock: Callable[[Floats], Floats], key: tuple[int, str]) -> Floats:
         """How far a clock ran within the spells before these moments, times their sizes.
 

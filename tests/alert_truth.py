@@ -9,6 +9,7 @@ import numpy as np
 from devices.alert_rules import AlertRule
 from devices.index_names import POLLUTANTS
 from devices.registry import Registry
+from gateway.analytics.alerts import INDEX_HYSTERESIS
 from gateway.analytics.limits import Limits
 from gateway.analytics.room import Analytics
 from gateway.analytics.sun import DARK, LIT, expected
@@ -16,9 +17,10 @@ from gateway.analytics.vn_aqi import VnAqi
 from gateway.analytics.windows import HOUR
 from simulators.applied_faults import AppliedFaults
 from simulators.device import Cohort
-from simulators.faults import Fault, Spell
+from simulators.faults import WORLD, Fault, Spell
 from simulators.fleet import Fleet
 from simulators.noise import Floats
+from simulators.trouble import Trouble
 
 NS = 1_000_000_000
 MINUTE = 60 * NS
@@ -90,13 +92,22 @@ def planted(made: Fleet, room: Analytics, begin: float, end: float) -> Iterator[
             for number in np.flatnonzero(fault.meets(cohort.names, keys)).tolist():
                 # What may happen at any time has to be quiet on each of its days.
                 days = [Spell(day, day + 86400.0, 0.0) for day in np.arange(begin, end, 86400.0).tolist()]
-                for spell in days if fault.always else fault.spells(keys[number : number + 1], begin, end):
+                spells = days if fault.always else fault.spells(keys[number : number + 1], begin, end)
+                for spell in (part for one in spells for part in _as_it_was(fault, one, cohort.troubles.get(number))):
                     start, stop = max(spell.start, begin), min(spell.stop, end)
                     for kind, first, last in _kinds(fault, spell, cohort, start, stop):
                         learnt = first >= begin + (3600 if kind == "silent" else LEARNING_DAYS * 86400)
                         visible = learnt and _is_visible(kind, room, cohort.names[number], first, last)
                         visible &= kind != "battery" or last < end  # where it is empty at last, it was low before
                         yield Planted(kind, cohort.names[number], int(first * NS), int(last * NS), visible)
+
+
+def _as_it_was(fault: Fault, spell: Spell, troubles: Sequence[Trouble] | None) -> list[Spell]:
+    """The parts of a spell that the simulator really shows: a lamp that is out neither cycles nor burns by day."""
+    if fault.kind not in WORLD or troubles is None:
+        return [spell]
+    parts = [(max(one.start, spell.start), min(one.stop, spell.stop)) for one in troubles if one.kind == fault.kind]
+    return [Spell(start, stop, spell.size) for start, stop in parts if start < stop]
 
 
 def _kinds(fault: Fault, spell: Spell, cohort: Cohort, start: float, stop: float) -> list[tuple[str, float, float]]:
@@ -143,11 +154,14 @@ def _is_visible(kind: str, room: Analytics, place: str, start: float, stop: floa
 
 
 def joined(faults: Iterable[Planted]) -> list[Planted]:
-    """Spells of one kind at one place that touch are one: what is silent for two reasons is silent once."""
+    """Spells of one kind at one place that touch are one: what is silent for two reasons is silent once.
+
+    Between spells farther apart a device is heard, and all is well for that time.
+    """
     found: list[Planted] = []
     for fault in sorted(faults, key=lambda one: (one.kind, one.place, one.start)):
         last = found[-1] if found else None
-        if last and (last.kind, last.place) == (fault.kind, fault.place) and fault.start <= last.stop + 45 * MINUTE:
+        if last and (last.kind, last.place) == (fault.kind, fault.place) and fault.start <= last.stop + 10 * MINUTE:
             both = last.visible or fault.visible
             found[-1] = last._replace(stop=max(last.stop, fault.stop), visible=both)
         else:
@@ -205,8 +219,8 @@ def hidden(fault: Planted, every: Sequence[Planted], registry: Registry) -> Plan
 def air_truth(made: Fleet, begin: float, end: float) -> list[Planted]:
     """When the index and the limits were really exceeded, from what was measured without loss.
 
-    A spell begins at the level and ends where it is clearly below. It must be found if it goes clearly beyond: what is
-    a hair beyond depends on which of its readings were lost.
+    A spell begins at the level. It must be found if it goes clearly beyond, and again after a dip that clearly ends it:
+    what is a hair beyond depends on which of its readings were lost.
     """
     found: list[Planted] = []
     for cohort in (one for one in made.cohorts if one.kind == "air"):
@@ -248,19 +262,19 @@ def _air_spells(
         ("index very bad", index, 201.0, 6.0),
         ("limit", ratio, 1.0, 0.03),
     ):
-        low = level - (16.0 if kind.startswith("index") else 0.03)
-        begun, peak = -1, 0.0
+        end = level - (INDEX_HYSTERESIS if kind.startswith("index") else 0.0)
+        begun, peak, dip = -1, 0.0, 0.0
         for place, value in enumerate([*seen, 0.0]):
-            if begun < 0 and value >= level - over:
-                begun, peak = place, value
-            elif begun >= 0 and value >= low:
-                peak = max(peak, value)
-            elif begun >= 0:
+            clear = peak >= level + over
+            if begun >= 0 and value < (end + over if clear else level - over):
                 start, stop = (first + begun) * HOUR, (first + place + 1) * HOUR
-                yield Planted(
-                    kind, name, start, stop, peak >= level + over and place < count - 2 and start >= begin * NS
-                )
-                begun = -1
+                visible = clear and dip <= end - over and place < count - 2 and start >= begin * NS
+                yield Planted(kind, name, start, stop, visible)
+                begun, peak, dip = -1, 0.0, value if clear else min(dip, value)
+            elif begun < 0 and value < level - over:
+                dip = min(dip, value)
+            else:
+                begun, peak = place if begun < 0 else begun, max(peak, value)
 
 
 def _date(day: int) -> date:

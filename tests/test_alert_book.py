@@ -37,7 +37,13 @@ def place(key: Key) -> Place:
 
 def a_book() -> AlertBook:
     """An empty one."""
-    return AlertBook(USED, place, covers, lambda key: 15 * MINUTE, lambda key: f"group-{key.number // 10}")
+    return AlertBook(
+        USED,
+        place,
+        covers,
+        lambda _key, ended_at, now: now - ended_at >= 15 * MINUTE,
+        lambda key: f"group-{key.number // 10}",
+    )
 
 
 def states(changes: list[AlertChange]) -> list[tuple[str, str, bool]]:

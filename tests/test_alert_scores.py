@@ -6,15 +6,15 @@ import pytest
 from gateway.analytics.energy import Step, use
 from simulators.fleet import build
 from simulators.scenario import parse_scenario
-from tests import alert_scores
+from tests import alert_months, alert_scores
 
 DAYS = 9
 
 
 def test_planted_faults_are_found_and_told_once() -> None:
     """A small run of what ``python -m tests.alert_scores`` does; the claim of ten seeds and months is made by that."""
-    made = alert_scores.fleet(5, DAYS, communes=1)
-    room, changes = alert_scores.run(made, DAYS, step=900.0)
+    made = alert_months.fleet(5, DAYS, communes=1)
+    room, changes = alert_months.run(made, DAYS, step=900.0)
     scores = alert_scores.score(room, changes, alert_scores.truth(made, room, DAYS))
     faults = sum(one.faults for one in scores.values())
     told = sum(one.told for one in scores.values())
@@ -45,7 +45,7 @@ every_days = 150
 
 def counters(text: str, lost: float) -> list[tuple[int, float]]:
     """A year of the cabinet's counter, with lost uplinks."""
-    start = alert_scores.START
+    start = alert_months.START
     made = build(parse_scenario(text, "energy"), 7, start + 366 * 86400)
     cabinet = next(cohort for cohort in made.cohorts if cohort.kind == "cabinet")
     samples = cabinet.due(start, start + 365 * 86400)

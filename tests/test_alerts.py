@@ -431,6 +431,17 @@ def test_leaks_and_the_gateway_itself() -> None:
     ]  # fmt: skip
 
 
+def test_a_part_of_the_gateway_that_fails_for_a_moment_is_no_event() -> None:
+    """As the broker does at every start: no row is written, not even a pending one."""
+    village = Village()
+    changes = []
+    for failing in (["broker"], ["broker"], [], ["broker"], []):
+        village.alerts.take_health(failing, village.now)
+        changes += village.alerts.tick(village.now)
+        village.now += MINUTE
+    assert changes == []
+
+
 # words -----------------------------------------------------------------------------------------------------------
 
 

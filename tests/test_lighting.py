@@ -361,7 +361,7 @@ def test_a_bad_feeder_is_one_fault() -> None:
 
 
 def test_theft_is_what_the_cabinet_meters_beyond_its_lamps_and_the_usual() -> None:
-    """A corner shop's light of 60 W has always been there; 300 W more for an hour are theft, and end when they end."""
+    """A corner shop's light of 60 W has always been there; 300 W more for an hour are theft, until they are gone for an hour."""
     theft, source = Theft(2, DETECT), np.random.default_rng(3)
     moment, seen = 0, []
     for phase, stolen in enumerate([0.0, 300.0, 0.0]):
@@ -372,7 +372,7 @@ def test_theft_is_what_the_cabinet_meters_beyond_its_lamps_and_the_usual() -> No
             seen.append((phase, theft.stolen(1)))
     begun = [number for number, (_, found) in enumerate(seen) if found]
     assert begun[0] == 60 + 12
-    assert [phase for phase, found in seen if found] == [1] * 48
+    assert [phase for phase, found in seen if found] == [1] * 48 + [2] * 12
     assert not theft.stolen(0)
 
 

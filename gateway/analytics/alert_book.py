@@ -113,8 +113,8 @@ class AlertBook:
     """Names of a key's place."""
     covers: Callable[[Key, int], Iterable[Key]]
     """Keys of a rule (by index) that would explain an alert: at its device, its group, its commune."""
-    grace: Callable[[Key], int]
-    """[ns] An alert whose cause has gone is told only if it outlives it by so much."""
+    outlives: Callable[[Key, int, int], bool]
+    """Whether an alert whose cause ended at a moment [ns UTC] is so for itself at another: only then it is told."""
     group_of: Callable[[Key], str]
     alerts: dict[Key, Alert] = field(default_factory=dict)
     silences: list[Silence] = field(default_factory=list)
@@ -257,7 +257,7 @@ class AlertBook:
                     del self._untold[alert.key]
                     return False
         if alert.cause is not None:
-            if now - alert.cause_at < self.grace(alert.key):
+            if not self.outlives(alert.key, alert.cause_at, now):
                 return False
             alert.cause = None
         return not self._is_silenced(alert.key, now)

@@ -120,6 +120,7 @@ class StreetWatch:
         # A cabinet is dimmed with its lamps: what they report is better than any schedule.
         level = np.array([self._mean_level(int(number)) for number in slot])
         reports = Reports(slot, at[chosen], power[chosen], level, volts[chosen])
+        self.cabinets.connected[slot] = [self._connected(int(number)) for number in slot]
         newer = (reports.at > self.cabinets.last_at[slot]) & self.cabinets.is_credible(reports)
         should, scheduled = expected(self.fleet.plans, self.fleet.cabinet_plan[slot], reports.at, self._tolerance)
         self.cabinets.step(reports, should, scheduled)
@@ -128,6 +129,11 @@ class StreetWatch:
             self._weigh(
                 int(slot[place]), int(reports.at[place]), float(reports.power[place]), bool(should[place] == LIT)
             )
+
+    def _connected(self, cabinet: int) -> float:
+        """What the known lamps of a cabinet draw [W] when they burn."""
+        lamps = self.fleet.lamps_of_group.get(int(self.fleet.cabinet_group[cabinet]))
+        return 0.0 if lamps is None else float(self.lamps.nominal[lamps].sum())
 
     def _mean_level(self, cabinet: int) -> float:
         lamps = self.fleet.lamps_of_group.get(int(self.fleet.cabinet_group[cabinet]))

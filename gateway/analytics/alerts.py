@@ -36,7 +36,7 @@ class Alerts:
         self.tables = tables
         self.rules: tuple[AlertRule, ...] = standards.alerts.rules
         self.sensor_texts = standards.alerts.sensor
-        self.book = AlertBook(self.rules, self._place, self._covers, self._grace, self._group)
+        self.book = AlertBook(self.rules, self._place, self._covers, self._outlives, self._group)
         self.values = ValueRules(tables, self.rules, self.book)
         self.silence = SilenceWatch(tables, self.rules, self.book, now)
         self.streets = StreetWatch(tables, standards.lighting, self.rules, self.book)
@@ -45,6 +45,8 @@ class Alerts:
             if rule.kind == "index" and rule.level not in self._levels:
                 raise ValueError(f"alert rule {rule.code}: VN_AQI has no level {rule.level!r}")
         self._parts: list[str] = []
+        self._failing_since: dict[str, int] = {}
+        """When each part of the gateway that fails was first told of [ns UTC]."""
         self._limits: dict[int, dict[tuple[str, str], AirVerdict]] = {}
         self.live_since = self.streets.live_since(now)
         """Since when each device has power [ns UTC], as of the last look."""
@@ -91,15 +93,21 @@ class Alerts:
                 self.book.within(Key(number, "device", device), at)
 
     def take_health(self, failing: Collection[str], now: int) -> None:
-        """Which parts of the gateway itself fail; to be told again and again, parts that are well are not named."""
+        """Which parts of the gateway itself fail; to be told again and again, parts that are well are not named.
+
+        What is over before the rule's minutes are is no event, not even a pending one: every start begins without a
+        broker, every reconnect has a moment without.
+        """
         self._parts += [part for part in failing if part not in self._parts]
+        self._failing_since = {part: self._failing_since.get(part, now) for part in failing}
         for number, rule in self._of_kind("gateway"):
             for index, part in enumerate(self._parts):
                 key = Key(number, "gateway", index)
-                if part in failing:
-                    self.book.beyond(key, now, 1.0, 0.0, int((rule.minutes or 0.0) * MINUTE))
-                else:
+                since = self._failing_since.get(part)
+                if since is None:
                     self.book.within(key, now)
+                elif key in self.book.alerts or now - since >= int((rule.minutes or 0.0) * MINUTE):
+                    self.book.beyond(key, now, 1.0, 0.0, since=since)
 
     def _of_kind(self, kind: str) -> list[tuple[int, AlertRule]]:
         return [(number, rule) for number, rule in enumerate(self.rules) if rule.kind == kind]
@@ -158,10 +166,13 @@ class Alerts:
             return (Key(rule, "group", key.number), Key(rule, "commune", commune))
         return (Key(rule, key.scope, key.number),)
 
-    def _grace(self, key: Key) -> int:
+    def _outlives(self, key: Key, ended_at: int, now: int) -> bool:
+        """Long enough; and a device has said so since, unless its silence is what the alert is about."""
         if key.scope != "device":
-            return GRACE_LEAST
-        return max(GRACE_LEAST, GRACE_INTERVALS * int(self.tables.interval[key.number]))
+            return now - ended_at >= GRACE_LEAST
+        grace = max(GRACE_LEAST, GRACE_INTERVALS * int(self.tables.interval[key.number]))
+        heard = self.rules[key.rule].kind == "silent" or int(self.values.newest[key.number]) > ended_at
+        return heard and now - ended_at >= grace
 
     def _group(self, key: Key) -> str:
         if key.scope == "device":

@@ -9,8 +9,6 @@ from devices.lighting_tables import Detect
 from gateway.analytics.lighting import Fault, LampBank
 from gateway.analytics.sun import MINUTE
 
-BACK_SHARE = 0.5
-"""A circuit is back when fewer than this share of its lamps is missing. Chosen: a few broken lamps stay missing."""
 FAST, SLOW = 0.05, 0.002
 """How fast what is usual at a cabinet follows downwards and upwards, per report. Chosen: a thief's load must not become
 usual within weeks, a lamp taken off the circuit should within hours."""
@@ -72,7 +70,7 @@ class Circuits:
                 by_day,
                 self._has(bank, Fault.DAY_BURNER),
                 heard & ~self._has(bank, Fault.OUT),
-                share,
+                self.detect.day_share,
             ),
             self._share(self.faults.voltage, off_band, self._has(bank, Fault.VOLTAGE), tells, share),
         )
@@ -88,14 +86,16 @@ class Circuits:
     ) -> Bools:
         """Whether (nearly) all of a circuit's lamps show something, and at least one for long enough.
 
-        ``still``: lamps that keep it up once it has begun, if those are not the ones that show it.
+        ``still``: lamps that keep it up once it has begun, if those are not the ones that show it. It is over when no
+        more than half the share that began it is left: a few broken lamps stay missing.
         """
         asked = self._counted(among)
         showing = self._counted(shows & among)
-        begins = (asked >= self.detect.circuit_least_lamps) & (showing >= share * asked)
+        least = self.detect.circuit_least_lamps
+        begins = (asked >= least) & (showing >= least) & (showing >= share * asked)
         begins &= self._counted(proven & among) > 0
         keeping = showing if still is None else self._counted(still & among)
-        stays = before & ((asked == 0) | (keeping >= BACK_SHARE * asked))
+        stays = before & ((asked == 0) | (keeping > share / 2 * asked))
         result: Bools = begins | stays
         return result
 
@@ -123,6 +123,8 @@ class Theft:
         self.since = np.zeros((count, 2), np.int64)
         """[ns UTC] of the first suspicious report in a row, by day and by night; 0: none."""
         self.stolen_when = np.zeros((count, 2), np.bool_)
+        self._fine_since = np.zeros((count, 2), np.int64)
+        """[ns UTC] of the first report in a row that shows no theft any more; 0: none. Begins anew with each start."""
 
     def stolen(self, cabinet: int) -> bool:
         """Whether current is stolen. What is stolen by night is judged by night: a feeder that is dark by day proves
@@ -151,16 +153,23 @@ class Theft:
             self.reports[cabinet, night] = reports + 1
             return Excess(0.0, limit)
         if excess > limit:
+            self._fine_since[cabinet, night] = 0
             if self.since[cabinet, night] == 0:
                 self.since[cabinet, night] = at
-            long = at - int(self.since[cabinet, night]) >= int(detect.theft_minutes * MINUTE)
-            self.stolen_when[cabinet, night] |= long
+            self.stolen_when[cabinet, night] |= self._is_long(self.since[cabinet, night], at)
         elif excess < limit / 2:
-            self.since[cabinet, night] = 0
-            self.stolen_when[cabinet, night] = False
+            # When a feeder dies, its lamps are still taken to draw what they said last: that looks fine for minutes.
+            if self._fine_since[cabinet, night] == 0:
+                self._fine_since[cabinet, night] = at
+            if not self.stolen_when[cabinet, night] or self._is_long(self._fine_since[cabinet, night], at):
+                self.since[cabinet, night] = self._fine_since[cabinet, night] = 0
+                self.stolen_when[cabinet, night] = False
         if excess <= limit:
             self.usual[cabinet, night] = usual + (FAST if excess < 0 else SLOW) * excess
         return Excess(excess, limit)
+
+    def _is_long(self, since: np.int64, at: int) -> bool:
+        return at - int(since) >= int(self.detect.theft_minutes * MINUTE)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Every column by name, for snapshots."""

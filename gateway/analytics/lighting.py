@@ -16,6 +16,10 @@ RELEARN_SHARE, RELEARN_READINGS = 1.15, 6
 """A lamp that draws so much more than its own power, so many reports in a row, is another lamp. Chosen."""
 INCREDIBLE, LEAST_INCREDIBLE = 5.0, 500.0
 """Times its own learnt power, and at least so many watts. Chosen: no lamp is replaced by one five times as strong."""
+INCREDIBLE_YET = 50.0
+"""Times what is known to hang on it, for a cabinet whose own power is not known yet. Chosen: below kW sent as W."""
+BELIEVED_AFTER = 7 * 24 * HOUR
+"""What was incredible for so long is so: its own power was learnt at a bad time. Chosen."""
 LONG_GAP = 4
 """Over more than so many of its own intervals nothing is assumed about what a lamp did in between. Chosen."""
 
@@ -97,6 +101,10 @@ class LampBank:
         """[%] at which that was."""
         self.learned = np.zeros(count, np.uint16)
         """Reports learnt from."""
+        self.connected = np.zeros(count)
+        """[W] of the lamps that are known to hang on it: for cabinets. Told anew with every report."""
+        self._doubted_since = np.zeros(count, np.int64)
+        """[ns UTC] of the first report in a row that was incredible; 0: none. Begins anew with each start."""
         self.above = np.zeros(count, np.uint8)
         """Reports in a row that draw far more than the lamp's own power."""
         self.since = {fault: np.zeros(count, np.int64) for fault in _TIMED}
@@ -119,7 +127,7 @@ class LampBank:
             should: ``DARK``, ``LIT`` or ``EITHER`` of each report, by ``sun.expected``.
             scheduled: level [%] the schedule asks for, NaN where it does not matter.
         """
-        fresh = (reports.at > self.last_at[reports.slot]) & self.is_credible(reports)
+        fresh = (reports.at > self.last_at[reports.slot]) & self._believed(reports)
         if not fresh.all():
             reports = reports.only(fresh)
             should, scheduled = should[fresh], scheduled[fresh]
@@ -144,10 +152,23 @@ class LampBank:
 
     def is_credible(self, reports: Reports) -> Bools:
         """Nothing draws so many times what it always drew: the report is in another unit, or the meter is broken."""
-        nominal = self.nominal[reports.slot]
-        known = self.learned[reports.slot] >= self.detect.learning_reports
-        credible: Bools = ~known | (reports.power <= np.maximum(INCREDIBLE * nominal, LEAST_INCREDIBLE))
+        nominal, connected = self.nominal[reports.slot], self.connected[reports.slot]
+        most = np.maximum(INCREDIBLE * np.maximum(nominal, connected), LEAST_INCREDIBLE)
+        yet = np.where(connected > 0, INCREDIBLE_YET * connected, np.inf)
+        credible: Bools = reports.power <= np.where(nominal > 0, most, yet)
         return credible
+
+    def _believed(self, reports: Reports) -> Bools:
+        """Those that are credible; what never was for a week is, and its own power is learnt anew."""
+        slot, credible = reports.slot, self.is_credible(reports)
+        if credible.all() and not self._doubted_since[slot].any():
+            return credible
+        since = np.where(self._doubted_since[slot] == 0, reports.at, self._doubted_since[slot])
+        forgets = ~credible & (reports.at - since > BELIEVED_AFTER)
+        self._doubted_since[slot] = np.where(credible | forgets, 0, since)
+        for one in slot[forgets].tolist():
+            self.relearn(one)
+        return self.is_credible(reports) if forgets.any() else credible
 
     def _is_burning(self, slot: Slots, power: Floats, lit: Bools) -> Bools:
         nominal = self.nominal[slot]
