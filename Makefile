@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 UV := $(shell command -v uv)
 
-.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate clean
+.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate scores clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,10 +23,16 @@ SECONDS ?= 600
 fuzz: .setup-fuzz ## each codec under a coverage-guided fuzzer, or one: make fuzz CODEC=senml SECONDS=600 (CPU seconds each)
 	@.venv-fuzz/bin/python -m tests.fuzz $(CODEC) --seconds $(SECONDS)
 
+SEED ?= 1
+SEEDS ?= 1
+DAYS ?= 30
+scores: .setup-dev ## precision and recall of the alerts over simulated months with planted faults, a minute of CPU a seed; SEED=401 SEEDS=10 DAYS=30 WHY=1
+	@$(BIN)/python -m tests.alert_scores --seed $(SEED) --seeds $(SEEDS) --days $(DAYS) $(if $(WHY),--why)
+
 bench: .setup-dev ## measure every figure of docs/performance.md, 45 minutes; ONLY="e2e_ratio p50_ms", QUICK=1, RESUME=1
 	@$(BIN)/python -m tests.bench $(ONLY) $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
-.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate clean
+.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate scores clean
 
 check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
 	$(BIN)/ruff format --check .

@@ -337,6 +337,27 @@ def test_a_feeder_that_is_cut_by_day_is_not_silent() -> None:
     assert at("2026-01-13T18:00") < village.told[0].at < at("2026-01-13T18:20")
 
 
+def test_a_lamp_that_was_not_heard_since_is_not_told_by_what_it_said_before() -> None:
+    """All lamps burn by day with the contactor; one falls silent, the contactor is mended: that one is no burner."""
+    village = Village()
+    night(village)
+    village.now = at("2026-01-13T09:00")
+
+    def told_of_day_burning() -> list[tuple[str, str, str]]:
+        return [one for one in village.codes() if one[0] in ("circuit_day", "day_burner")]
+
+    for step in range(48):
+        for number in range(10):
+            if number or step < 12:
+                village.say(f"lamp-{number}", power=70.0 if step < 24 else 0.6, voltage=225.0)
+        village.look()
+        village.now += 5 * MINUTE
+    assert told_of_day_burning() == [("circuit_day", "cab-1", "firing"), ("circuit_day", "cab-1", "resolved")]
+    village.say("lamp-0", power=70.0, voltage=225.0)
+    village.look()
+    assert told_of_day_burning()[2:] == [("day_burner", "lamp-0", "firing")]
+
+
 def test_one_lamp_out_and_one_day_burner() -> None:
     """Each is told once, with watts."""
     village = Village()

@@ -232,6 +232,10 @@ HEAD = "time,pm2_5,no2\n2026-01-01T00:00,1,1\n"
         (HEAD + "2026-01-01T01:00,1e999,1\n", "line 3: pm2_5: 1e999 cannot be"),
         (HEAD + '2026-01-01T01:00,"1,1\n', "not CSV"),
         (HEAD + "x" * 70_000, "line 3: longer than 65536 characters"),
+        (
+            "\n" + HEAD,
+            "line 1: nothing stands there; remove it, the first line names the columns: time and any of pm2_5",
+        ),
         ("", "the file is empty; its first line names the columns"),
         ("pm2_5\n1\n", "line 1: no column 'time'; the columns are time and any of pm2_5, pm10, o3"),
         ("time\n2026-01-01T00:00\n", "line 1: no column to compute from"),

@@ -214,6 +214,27 @@ def test_older_reports_change_nothing() -> None:
     assert dump(street.bank.columns()) == before
 
 
+def test_kilowatts_sent_as_watts_are_not_believed_while_the_own_power_is_learnt_anew() -> None:
+    """A stronger lamp is learnt anew at 22:00 and told in another unit since 22:20; a week later that is how it is."""
+    street = Street()
+    stronger, wrong = at("2026-01-12T21:30"), at("2026-01-12T22:20")
+    street.run(wrong, lambda moment: healthy(moment) * (1.3 if moment >= stronger else 1.0))
+    assert 0 < street.bank.learned[0] < DETECT.learning_reports
+    street.run(wrong + 6 * NIGHT, lambda moment: healthy(moment) * 1300.0)
+    assert (street.bank.last_at[0], street.seen) == (wrong - EVERY, [])
+    assert street.bank.nominal[0] == pytest.approx(91.0)
+    street.run(wrong + 8 * NIGHT, lambda moment: healthy(moment) * 1300.0)
+    assert street.bank.nominal[0] == pytest.approx(91_000.0)
+
+
+def test_a_new_cabinet_is_believed_by_what_hangs_on_it() -> None:
+    """Ten lamps of 70 W: 20 kW may be lamps that nobody registered, 700 kW are another unit."""
+    street = Street(2)
+    street.bank.connected[:] = 700.0
+    reports = Reports(np.arange(2), np.full(2, FIRST_NOON), np.array([20e3, 700e3]), *np.full((2, 2), np.nan))
+    assert street.bank.is_credible(reports).tolist() == [True, False]
+
+
 def test_burning_hours() -> None:
     """Ten nights: as long as the schedule says, to the reporting interval."""
     street = Street(every=15 * MINUTE)
@@ -345,6 +366,19 @@ def test_a_contactor_that_sticks_is_one_fault() -> None:
     assert district.run(at("2026-01-13T09:00"), power)[1] == FIRST
 
 
+@pytest.mark.parametrize(("burning", "expected_fault"), [(4, NONE), (5, FIRST)])
+def test_lamps_that_are_broken_do_not_burn_with_a_contactor_that_sticks(
+    burning: int, expected_fault: list[bool]
+) -> None:
+    """Half of those that can be heard are the circuit: no five lamps burn by day for themselves at once."""
+    district = District()
+
+    def power(moment: int) -> Iterator[float]:
+        return iter([70.0 if number < burning else healthy(moment) for number in range(21)])
+
+    assert district.run(at("2026-01-13T09:00"), power)[1] == expected_fault
+
+
 def test_a_bad_feeder_is_one_fault() -> None:
     """Voltage out of band at all lamps of a circuit."""
     district = District()
@@ -361,7 +395,7 @@ def test_a_bad_feeder_is_one_fault() -> None:
 
 
 def test_theft_is_what_the_cabinet_meters_beyond_its_lamps_and_the_usual() -> None:
-    """A corner shop's light of 60 W has always been there; 300 W more for an hour are theft, until they are gone for an hour."""
+    """A shop's 60 W have always been there; 300 W more for an hour are theft, until they are gone for an hour."""
     theft, source = Theft(2, DETECT), np.random.default_rng(3)
     moment, seen = 0, []
     for phase, stolen in enumerate([0.0, 300.0, 0.0]):

@@ -61,6 +61,8 @@ class Table:
         separator = ";" if ";" in first and "," not in first else ","
         self._rows = csv.reader(chain([first], lines), delimiter=separator, strict=True)
         headings = self._next()
+        if not headings and first:
+            raise CsvError(f"line 1: nothing stands there; remove it, the first line names the columns: {expected}")
         if not headings:
             raise CsvError(f"the file is empty; its first line names the columns: {expected}")
         self._texts = frozenset(texts.values())
