@@ -36,6 +36,7 @@ from tests.alert_truth import (
     joined,
     planted,
     threshold_truth,
+    unheard,
 )
 
 BAR = 0.95
@@ -95,7 +96,8 @@ def truth(made: Fleet, room: Analytics, days: int) -> list[Planted]:
     stop = START + days * 86400
     faults = list(planted(made, room, START, stop))
     faults = joined(hidden(fault, faults, room.tables.registry) for fault in faults)
-    return faults + air_truth(made, START, stop) + threshold_truth(made, room, START, stop)
+    of_the_world = threshold_truth(made, room, START, stop)
+    return faults + air_truth(made, START, stop) + [unheard(fault, faults) for fault in of_the_world]
 
 
 def standing(changes: Iterable[AlertChange]) -> list[Standing]:

@@ -216,6 +216,13 @@ def hidden(fault: Planted, every: Sequence[Planted], registry: Registry) -> Plan
     return fault._replace(visible=not hides)
 
 
+def unheard(fault: Planted, every: Iterable[Planted]) -> Planted:
+    """What the world does need not be found while the station that measures it is silent, or sends another unit."""
+    deaf = (one for one in every if one.kind in ("silent", "wrong_unit") and one.place == fault.place)
+    hides = any(one.start < fault.stop and fault.start < one.stop for one in deaf)
+    return fault._replace(visible=fault.visible and not hides)
+
+
 def air_truth(made: Fleet, begin: float, end: float) -> list[Planted]:
     """When the index and the limits were really exceeded, from what was measured without loss.
 
