@@ -32,8 +32,6 @@ scores: .setup-dev ## precision and recall of the alerts over simulated months w
 bench: .setup-dev ## measure every figure of docs/performance.md, 45 minutes; ONLY="e2e_ratio p50_ms", QUICK=1, RESUME=1
 	@$(BIN)/python -m tests.bench $(ONLY) $(if $(QUICK),--quick) $(if $(RESUME),--resume)
 
-.PHONY: help demo test soak try-install check format lock bench faults fuzz mutate scores clean
-
 check: .setup-dev ## format, lint, types, import contracts, generated files, duplicates of documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
