@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 
 from tests import servers
@@ -107,14 +108,14 @@ class Watch:
     def _ask(self) -> None:
         paths = ("/health", "/devices?limit=500", "/latest", "/metrics", "/ledger/devices", "/refused", "/communes")
         while not self._ending.wait(0.2):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, HTTPException):
                 self._read(paths[self.asked % len(paths)])
                 self.asked += 1
 
     def _listen(self) -> None:
         # A live page that is opened, read a little and closed without a word, as browsers do.
         while not self._ending.wait(0.5):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, HTTPException):
                 self._read("/live", 20_000)
 
     def _read(self, path: str, most: int = 1 << 24) -> None:

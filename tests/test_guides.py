@@ -1,10 +1,15 @@
-"""The technician's guides: every alarm of health that the code can raise has its row, in English and in Vietnamese."""
+"""The technician's guides, English and Vietnamese: every alarm of health has its row, every command exists."""
 
 import ast
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from gateway.cli import build
 
 ROOT = Path(__file__).parent.parent
 GUIDES = (ROOT / "docs" / "operate.md", ROOT / "docs" / "vi" / "van-hanh.md")
@@ -83,3 +88,44 @@ def test_every_word_a_row_quotes_is_said_by_the_code(guide: Path) -> None:
     for part, _, quoted in rows(guide):
         for words in quoted:
             assert words in said or any(words in text for text in code.values()), f"{guide.name}: {part}: {words}"
+
+
+# commands ---------------------------------------------------------------------------------------------------------
+
+
+def written_commands(guide: Path) -> set[str]:
+    """What a technician is told to type after ``village``; commands of the table of accounts begin in its head."""
+    text = guide.read_text("utf-8")
+    spans = [*re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))]
+    spans += [
+        line.split("  #")[0] for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) for line in block.split("\n")
+    ]
+    typed = {" ".join(span.split()) for span in spans}
+    found = {
+        span.partition("village ")[2] for span in typed if re.match(r"(sudo |.*exec gateway )?village [a-z]", span)
+    }
+    head = "`sudo village devices credentials` |\n"
+    table = text.partition(head)[2].partition("\n\n")[0]
+    return found | {f"devices credentials {span}" for span in re.findall(r"`([a-z][^`]*)`(?=[,;.]| [|]|, )", table)}
+
+
+def misfit(words: list[str]) -> str:
+    """What of a command the program does not know; empty if it knows all."""
+    command: Any = typer.main.get_command(build(words[0]))
+    known: list[Any] = []
+    while words and not words[0].startswith("-") and hasattr(command, "commands"):
+        inner = command.commands.get(words[0])
+        if inner is None:
+            return f"no command {words[0]!r}"
+        command, words = inner, words[1:]
+        known += command.params
+    options = {name for parameter in known for name in (*parameter.opts, *parameter.secondary_opts)}
+    return ", ".join(word for word in words if word.startswith("--") and word not in options)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
+def test_every_command_of_the_guides_exists_with_its_options(guide: Path) -> None:
+    commands = written_commands(guide)
+    assert len(commands) > 20
+    wrong = {command: found for command in commands if (found := misfit(shlex.split(command)))}
+    assert wrong == {}

@@ -250,6 +250,8 @@ class AnalyticsWorker:
         asked = self._do_tasks()
         changes = self._room.tick(now)
         self._room.tell_states(self._state(), now)
+        if asked:
+            self._next_save = 0.0  # nobody says it a second time: not for a power cut, and a backup must have it
         self.standing = self._stand(self.standing, now, changed=bool(asked or changes))
         if changes:
             self._tell(changes, self.standing)
@@ -259,9 +261,8 @@ class AnalyticsWorker:
         if time.monotonic() >= self._next_mend:
             self._next_mend = time.monotonic() + self._mend(now)
             self._write_out(now)
-        if time.monotonic() >= self._next_save:
+        if time.monotonic() >= self._next_save and self._save(whole=False):
             self._next_save = time.monotonic() + SAVE_SECONDS
-            self._save(whole=False)
 
     def _observe(self) -> Registry | None:
         """Wait a second for readings, then look at everything that has come, up to a change of the fleet."""
@@ -345,5 +346,6 @@ class AnalyticsWorker:
             return MEND_SECONDS
         return (time.monotonic() - began) / MEND_SHARE if count >= MEND_AT_ONCE and is_idle else MEND_SECONDS
 
-    def _save(self, *, whole: bool) -> None:
-        self._saver.save_now(self._room.file(self._now(), whole=whole), wait=whole)
+    def _save(self, *, whole: bool) -> bool:
+        """False while the disk is still busy with the snapshot before, or full."""
+        return self._saver.save_now(self._room.file(self._now(), whole=whole), wait=whole)
