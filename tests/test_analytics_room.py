@@ -1,5 +1,6 @@
 """The room as the line sees it: readings in, index, alert and roll-up lines out, and nothing lost over a restart."""
 
+import json
 import math
 from datetime import datetime
 from pathlib import Path
@@ -274,3 +275,26 @@ def test_a_broken_snapshot_starts_an_empty_room(parts: list[bytes]) -> None:
     room = Analytics.resumed(registry(), 0, parts)
     assert room.alerts.book.alerts == {}
     assert len(room.rollups.late) == 0
+
+
+def test_alerts_outlive_an_upgrade_that_keeps_its_sums_otherwise() -> None:
+    """The sums are read back from the store; what people were told, and what was to be mended, stays."""
+    house = House(at("2026-01-12T00:00"))
+    for _ in range(6 * 6):
+        house.say("air-1", pm2_5=200.0)
+        house.pass_time(10)
+    assert house.told == ["aqi_bad firing", "aqi_very_bad firing"]
+    house.room.rollups.mark(1, house.now - 30 * HOUR, house.now - 29 * HOUR, house.now)
+    firing, late = house.room.firing(), house.room.rollups.pending().late
+    parts = house.room.snapshot()
+    names = json.loads(bytes(parts[0]))
+    place = next(
+        number
+        for number, (name, part) in enumerate(zip(names, parts[1:], strict=True), start=1)
+        if name.startswith("rollups.") and b"series.moment" in bytes(part)
+    )
+    parts[place] = bytes(parts[place]).replace(b"series.moment", b"series.newest")
+    room = Analytics.resumed(house.registry, house.now, parts)
+    assert not room.has_sums
+    assert [change.id for change in room.firing()] == [change.id for change in firing] != []
+    assert room.rollups.pending().late == late != []

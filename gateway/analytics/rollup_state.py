@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gateway.analytics.columns import Signature
 from gateway.analytics.packed import Match, dump, from_parts, load, match, to_parts
 from gateway.analytics.rollup_parts import Pending
 from gateway.analytics.rollups import Rollups
@@ -51,7 +52,20 @@ def restore(rollups: Rollups, parts: Sequence[Bytes]) -> bool:
 
 def to_mend(rollups: Rollups) -> bytes:
     """What is still to be read back, devices by name: small, and of use without the sums."""
-    pending, names = rollups.pending(), rollups.tables.registry.names
+    return _named(rollups.pending(), rollups.tables.registry.names)
+
+
+def to_mend_of(parts: Sequence[Bytes]) -> bytes:
+    """The same of a snapshot whose sums another version wrote.
+
+    Raises:
+        ValueError, KeyError, IndexError, TypeError: it cannot be read either.
+    """
+    saved = from_parts(parts)
+    return _named(Pending(*json.loads(bytes(saved["pending"]))), Signature.read(bytes(saved["fleet"])).names)
+
+
+def _named(pending: Pending, names: Sequence[str]) -> bytes:
     named = {
         "late": [(names[device], first, last, at) for device, first, last, at in pending.late],
         "next_hours": [(names[device], hour) for hour, device in pending.next_hours],

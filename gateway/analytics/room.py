@@ -170,6 +170,8 @@ class Analytics:
         """A room that goes on from a snapshot, also of another fleet; an empty one where the snapshot cannot be used.
 
         What the fleet said after the snapshot has to be marked: ``rollups.mark`` for each device that was heard since.
+        Sums that another version wrote are left out, since the store has what they were made of (``has_sums`` tells):
+        alerts, and who takes care of them, are kept over an upgrade.
         """
         room = cls(registry, now, standards)
         try:
@@ -180,11 +182,14 @@ class Analytics:
             )
             good = room.indices.restore(bytes(saved["indices"]))
             good = good and room.lighting.restore(lighting) and room.alerts.restore(alerts)
-            good = good and (not sums or rollup_state.restore(room.rollups, sums))
+            if good and sums and not rollup_state.restore(room.rollups, sums):
+                without = {name: part for name, part in saved.items() if not name.startswith("rollups.")}
+                without["to_mend"] = rollup_state.to_mend_of(sums)
+                return cls.resumed(registry, now, to_parts(without), standards)
             good = good and ("to_mend" not in saved or rollup_state.take_to_mend(room.rollups, bytes(saved["to_mend"])))
             shared = match(saved["states.fleet"], room.tables)
             load(room.states.columns(), saved, shared.devices_here, shared.devices_there)
-        except (ValueError, KeyError, IndexError):
+        except (ValueError, KeyError, IndexError, TypeError):
             good = False
         if not good:
             return cls(registry, now, standards)
