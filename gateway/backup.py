@@ -151,16 +151,27 @@ def back_up(
         made_at = datetime.fromtimestamp(now(), UTC)
         partial = to / f".{_free_name(to, made_at)}.partial"
         partial.mkdir(mode=0o700)
-        copier = _Copier(partial, sum(piece.source.stat().st_size for piece in found), progress)
-        copier.copy([piece for piece in found if piece.name in FIRST])
-        # Looked for anew: what the journal counts as delivered may lie in a store that was not there a moment ago.
-        copier.copy([piece for piece in pieces(settings, config, includes) if piece.name not in FIRST])
-        _write_manifest(partial, copier.entries, made_at)
-        verify(partial, progress)
+        with _removed_unless_whole(partial):
+            copier = _Copier(partial, sum(piece.source.stat().st_size for piece in found), progress)
+            copier.copy([piece for piece in found if piece.name in FIRST])
+            # Looked for anew: what the journal counts as delivered may lie in a store that was not there a moment ago.
+            copier.copy([piece for piece in pieces(settings, config, includes) if piece.name not in FIRST])
+            _write_manifest(partial, copier.entries, made_at)
+            verify(partial, progress)
         final = to / partial.name.removeprefix(".").removesuffix(".partial")
         partial.rename(final)
         sync_folder(to)
     return final
+
+
+@contextmanager
+def _removed_unless_whole(partial: Path) -> Iterator[None]:
+    """At once: it may stand on the gateway's own disk, which is full then."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 @contextmanager

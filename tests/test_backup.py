@@ -1,5 +1,6 @@
 """Backup of a gateway under load, its folders deleted, restore: the sums hold and nothing acknowledged is missing."""
 
+import errno
 import json
 import os
 import shutil
@@ -315,6 +316,18 @@ def test_a_backup_that_cannot_be_made_leaves_nothing_that_looks_whole(
     (settings.gateway.data_dir / "journal.db").unlink()
     with pytest.raises(BackupError, match="holds no journal"):
         back_up(settings, box, usb)
+
+
+def test_a_backup_for_which_there_is_no_room_after_all_gives_back_what_it_took(box: Path, tmp_path: Path) -> None:
+    """It may stand on the gateway's own disk."""
+
+    def full(what: str, _done: int, _of: int) -> None:
+        if what == "data/journal.db":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(BackupError, match="No space left on device; no backup was made"):
+        back_up(load_settings(box, {}), box, tmp_path / "usb", progress=full)
+    assert [path.name for path in (tmp_path / "usb").iterdir()] == [".lock"]
 
 
 def test_two_backups_into_one_folder_do_not_meet(box: Path, tmp_path: Path) -> None:
