@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.documents import ROOT, with_map
+from tests.documents import ROOT, render_map, with_map
 
 
-def test_the_map_in_the_readme_is_the_modules_first_lines() -> None:
+def test_the_map_is_the_first_lines_of_folders_and_modules() -> None:
     """Run ``python -m tests.documents`` after adding or renaming a module."""
     readme = (ROOT / "README.md").read_text("utf-8")
     assert readme == with_map(readme)
+    assert (ROOT / "docs" / "map.md").read_text("utf-8") == render_map()
 
 
 def test_every_file_the_readme_links_to_exists() -> None:
