@@ -31,6 +31,9 @@ STEP = 1200.0
 """Seconds between two looks at the clock."""
 SCENARIO = (Path(__file__).parent / "alert_scenario.toml").read_text("utf-8")
 SENSOR = frozenset({"drift", "stuck", "spike", "wrong_unit"})
+UNHEARD = frozenset({"lost", "outage", "garbage", "truncated"})
+"""What never becomes a reading: the line refuses bytes it cannot read. An echo is retained, and brings none either."""
+LATE = frozenset({"late", "reordered"})
 WRONG_CLOCK = frozenset({"clock_unset", "clock_ahead"})
 
 
@@ -82,9 +85,9 @@ class Heard:
         again: list[tuple[int, float]] = []
         for row, faults in met.items():
             kinds = {one.fault.kind for one in faults}
-            lost[row] = bool(kinds & {"lost", "outage"}) or is_silent(faults, float(samples.at[row]))
+            lost[row] = bool(kinds & UNHEARD) or is_silent(faults, float(samples.at[row]))
             again += [(row, one.spell.size) for one in faults if one.fault.kind == "duplicated"]
-            received[row] += sum(int(one.spell.size * NS) for one in faults if one.fault.kind == "late")
+            received[row] += sum(int(one.spell.size * NS) for one in faults if one.fault.kind in LATE)
             if kinds & WRONG_CLOCK:
                 at[row] = received[row]
             _misreport(values, row, samples, faults, applied)

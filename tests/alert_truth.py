@@ -53,7 +53,7 @@ RULES = {
 """Which alert each kind of trouble must raise."""
 QUIET = (
     "spike", "stuck", "drift", "wrong_unit", "meter_replaced", "reboot", "clock_unset", "clock_ahead", "babbling",
-    "outage",
+    "outage", "lost", "duplicated", "late", "reordered", "garbage", "truncated", "echo",
 )  # fmt: skip
 """Kinds that may raise "check the sensor" and nothing else."""
 _NEEDED = {"lamp_out": 60, "day_burner": 60, "circuit day": 60, "theft": 120, "lamp_cycling": 200, "lamp_degraded": 300}

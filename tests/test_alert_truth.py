@@ -1,7 +1,9 @@
 """What the scores of the alerts are measured against: causes that could be seen, each once."""
 
 from gateway.analytics.windows import HOUR
-from tests.alert_months import START
+from simulators.faults import MEANING
+from simulators.scenario import parse_scenario
+from tests.alert_months import SCENARIO, START
 from tests.alert_scores import Score, Standing, standing, table
 from tests.alert_truth import NS, Planted, _air_spells, joined, unheard
 
@@ -57,6 +59,11 @@ def test_nothing_was_told_is_no_full_score() -> None:
     assert table({"theft": Score(20, 19, 21, 20, 1)})[2] == (
         "notifications 21: 20 causes told, 1 told again, 0 without a cause"
     )
+
+
+def test_every_kind_of_fault_that_the_simulator_knows_is_planted() -> None:
+    """What is not planted could not be missed."""
+    assert {fault.kind for fault in parse_scenario(SCENARIO, "alert_scenario").fault} == set(MEANING)
 
 
 def test_no_change_is_no_standing_alert() -> None:
