@@ -41,7 +41,8 @@ from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.northbound.retention import Pruner, Retention
 from gateway.notify import Notifier, Telling
 from gateway.self_report import SelfReport
-from gateway.settings import Settings, StorePlace, is_loopback
+from gateway.settings import Settings, is_loopback
+from gateway.settings_neighbours import StorePlace
 from gateway.southbound.mqtt import MqttEdge
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,8 @@ from typing import IO
 from rich.console import Console
 
 from gateway.app import App
-from gateway.settings import Api, Broker, Gateway, Settings, StorePlace
+from gateway.settings import Api, Gateway, Settings
+from gateway.settings_neighbours import Broker, StorePlace
 from gateway.southbound.broker import HOST, DemoBroker
 
 CLOCK_ROUNDING = 60

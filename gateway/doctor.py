@@ -29,7 +29,8 @@ from gateway.line.witness import lost_ends
 from gateway.model import StoreError
 from gateway.northbound.influxdb1 import InfluxDB1
 from gateway.running import health_of
-from gateway.settings import Settings, StorePlace
+from gateway.settings import Settings
+from gateway.settings_neighbours import StorePlace
 
 SECRETS = ("secrets.env", "broker-admin.env", "influxdb.env")
 """Files of secrets that the installation keeps beside the settings."""

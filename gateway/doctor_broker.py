@@ -17,7 +17,8 @@ from devices.registry import Registry
 from gateway.certificate_ends import WARN_DAYS, server_certificate_ends
 from gateway.certificate_watch import untrusted
 from gateway.credentials_office import gateway_account
-from gateway.settings import Broker, Settings, is_loopback
+from gateway.settings import Settings, is_loopback
+from gateway.settings_neighbours import Broker
 from gateway.southbound import access
 from gateway.southbound.accounts import AccessError
 from gateway.southbound.broker import QUEUE, parse_mosquitto_conf

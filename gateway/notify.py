@@ -18,7 +18,7 @@ from devices.standard_data import Text
 from gateway.analytics.alert_book import AlertChange
 from gateway.analytics.alert_texts import body, title
 from gateway.notify_queue import Message, NotifyQueue, Waiting
-from gateway.settings import GATEWAY_ITSELF, Notify, quiet_apprise
+from gateway.settings_neighbours import GATEWAY_ITSELF, Notify, quiet_apprise
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from devices.fleet_row import FleetRow, HardwareId
 from devices.profile import shipped_profiles
 from devices.registry import Registry
 from devices.topics import VENDOR_SOURCES
-from gateway.settings import Broker
+from gateway.settings_neighbours import Broker
 from gateway.southbound import accounts as dynsec
 from gateway.southbound.access import admit, enroll
 from gateway.southbound.accounts import DEFAULTS, Client

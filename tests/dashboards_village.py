@@ -14,7 +14,8 @@ from devices.fleet_row import FleetRow
 from devices.observation import Reason
 from gateway.analytics.alert_book import AlertChange
 from gateway.model import Outcome, Uplink
-from gateway.settings import Api, Gateway, Settings, StorePlace
+from gateway.settings import Api, Gateway, Settings
+from gateway.settings_neighbours import StorePlace
 from simulators.faults import Fault
 from simulators.fleet import Fleet, build
 from simulators.link import Fate

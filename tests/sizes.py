@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gateway.northbound.embedded import Embedded
-from gateway.settings import StorePlace
+from gateway.settings_neighbours import StorePlace
 from tests import servers
 from tests.bench import disk, stage
 from tests.bench.processes import resident_mb, written_bytes

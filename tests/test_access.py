@@ -14,7 +14,7 @@ from devices.fleet_row import HardwareId
 from devices.profile import shipped_profiles
 from devices.registry import Registry
 from gateway import credentials_commands
-from gateway.settings import Broker
+from gateway.settings_neighbours import Broker
 from gateway.southbound import access
 from gateway.southbound import accounts as dynsec
 from gateway.southbound.access import drift, enroll, revoke

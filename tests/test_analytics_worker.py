@@ -16,7 +16,8 @@ from gateway.analytics import worker
 from gateway.app import App
 from gateway.model import StoredLine, Uplink, Window
 from gateway.northbound.embedded import Embedded
-from gateway.settings import Api, Gateway, Settings, StorePlace
+from gateway.settings import Api, Gateway, Settings
+from gateway.settings_neighbours import StorePlace
 from tests.gateway_process import PATIENCE, await_that
 
 SECOND = 1_000_000_000

@@ -23,7 +23,8 @@ from gateway.doctor import examine
 from gateway.doctor_broker import Finding
 from gateway.doctor_disk import MB, RESERVE_BYTES, examine_data, file_system
 from gateway.line.journal_file import set_aside_files
-from gateway.settings import Api, Broker, Gateway, Journal, Settings, StorePlace
+from gateway.settings import Api, Gateway, Journal, Settings
+from gateway.settings_neighbours import Broker, StorePlace
 from gateway.southbound.broker import QUEUE, parse_mosquitto_conf
 from tests import servers
 from tests.line_parts import open_journal

@@ -11,7 +11,8 @@ import pytest
 from devices.alert_rules import AlertState
 from gateway.analytics.alert_book import Silence
 from gateway.app import App
-from gateway.settings import Broker, Gateway, Settings, StorePlace
+from gateway.settings import Gateway, Settings
+from gateway.settings_neighbours import Broker, StorePlace
 from tests import servers
 from tests.gateway_process import Publisher, await_that
 from tests.servers import Server

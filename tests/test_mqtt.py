@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import SecretStr
 
 from gateway.model import Uplink
-from gateway.settings import Broker
+from gateway.settings_neighbours import Broker
 from gateway.southbound import mqtt as mqtt_module
 from gateway.southbound.buffered_client import READ_BYTES
 from gateway.southbound.dropped import DROPPED

@@ -18,7 +18,7 @@ from gateway import alert_commands
 from gateway.analytics.alert_book import MINUTE, AlertChange
 from gateway.notify import Notifier, Telling, send_by_apprise, without_secrets
 from gateway.notify_queue import Message, NotifyQueue
-from gateway.settings import Notify
+from gateway.settings_neighbours import Notify
 from tests.gateway_process import await_that
 from tests.servers import Answer, Request, ScriptedServer, free_port
 from tests.test_alerts import NOON, Village

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.northbound.embedded import Embedded
 from gateway.northbound.retention import DAY, Pruner, Retention, used_bytes
-from gateway.settings import StorePlace
+from gateway.settings_neighbours import StorePlace
 from tests.gateway_process import await_that
 
 NOW = 1_800_000_000_000_000_000

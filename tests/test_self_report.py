@@ -14,7 +14,8 @@ from gateway import self_report
 from gateway.analytics import device_states
 from gateway.line.replay import Wanted
 from gateway.model import StoredLine, Uplink
-from gateway.settings import Api, Gateway, Settings, StorePlace
+from gateway.settings import Api, Gateway, Settings
+from gateway.settings_neighbours import StorePlace
 from tests import servers
 from tests.driven_gateway import DrivenGateway
 from tests.gateway_process import await_that

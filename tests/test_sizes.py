@@ -3,7 +3,7 @@
 import json
 import tomllib
 
-from gateway.settings import StorePlace
+from gateway.settings_neighbours import StorePlace
 from tests.sizes import CARD_GB, DEVICES, DOCS, GB, JOURNAL_GB, PER_YEAR, SYSTEM_GB, WEEKS, render
 
 

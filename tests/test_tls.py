@@ -16,8 +16,9 @@ from gateway.certificate_watch import CertificateWatch, problems
 from gateway.certificates import Authority, Pair
 from gateway.health import of_certificates
 from gateway.running import find_running, health_of
-from gateway.settings import Api, Broker, Gateway, Settings
+from gateway.settings import Api, Gateway, Settings
 from gateway.settings_file import load_settings
+from gateway.settings_neighbours import Broker
 from tests import servers
 from tests.gateway_process import GatewayProcess, Publisher, await_that
 from tests.servers import HOST, Server, free_port

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.settings import Broker
+from gateway.settings_neighbours import Broker
 from gateway.southbound.accounts import AccessError, Accounts, Command, Progress, read_accounts
 
 ASK = "$CONTROL/dynamic-security/v1"

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.model import Uplink
-from gateway.settings import Broker
+from gateway.settings_neighbours import Broker
 from gateway.southbound.buffered_client import BufferedClient
 from gateway.southbound.dropped import DROPPED, Dropped
 from gateway.southbound.subscriptions import Notes, Subscriptions
