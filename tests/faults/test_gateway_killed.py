@@ -65,7 +65,7 @@ def test_kill_9_of_the_gateway_at_each_point_of_the_line(
                 run.send(ENOUGH // DEATHS_AT_A_POINT // 100)
                 if gateway.await_death(0.05):
                     break
-            assert gateway.await_death(20.0), f"life {death} never came to this point"
+            assert gateway.await_death(60.0), f"life {death} never came to this point"
             if killer is not None:
                 killer.wait()
         gateway.start()

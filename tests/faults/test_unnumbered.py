@@ -37,7 +37,7 @@ def test_uplinks_without_time_and_number(
             field.publish([note(number) for number in range(death, ENOUGH, DEATHS)])
             scenario.sent += ENOUGH // DEATHS
             if death % 2:
-                assert gateway.await_death(20.0), f"life {death} never came to acknowledge"
+                assert gateway.await_death(60.0), f"life {death} never came to acknowledge"
             gateway.await_death(chance.random() * 0.8)
             gateway.kill()
             # Every second life leaves a commit that the broker has not heard of.
