@@ -67,8 +67,8 @@ def examine_broker(broker: Broker) -> Iterator[Finding]:
         return
     if broker.tls:
         yield from _certificate(broker, where)
-    version = heard.topics.get(VERSION, "does not say which")
-    yield Finding("broker", True, f"{where}: reachable, {version}")
+    version = f", {heard.topics[VERSION]}" if VERSION in heard.topics else ""
+    yield Finding("broker", True, f"{where}: reachable{version}")
     dropped = heard.topics.get(DROPPED)
     if dropped is None:
         text = (
