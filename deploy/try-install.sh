@@ -291,7 +291,7 @@ new=$(inside readlink /opt/village/current)
 
 # A release that cannot be loaded, and one that does not run.
 if text=$(inside /srv/unloadable/deploy/upgrade.sh 2>&1); then fail "an unloadable release went through: $text"; fi
-holds "an unloadable release: ${text##*$'\n'}" "$text" "the one before is in use as ever"
+holds "an unloadable release: ${text##*$'\n'}" "$text" "the one before is in use"
 if text=$(inside WAIT_SECONDS=20 /srv/broken/deploy/upgrade.sh 2>&1); then fail "a broken release went through: $text"; fi
 holds "a broken release: ${text##*$'\n'}" "$text" "the one before is in use again"
 same "the release that runs is in use" "$new" "$(inside readlink /opt/village/current)"
