@@ -216,6 +216,29 @@ def test_bodies_shrink_for_a_link_too_slow_for_them() -> None:
     assert sorted(store.lines) == sorted(b"".join(bodies).splitlines())
 
 
+def test_a_connection_that_is_cut_now_and_then_does_not_shrink_bodies() -> None:
+    """Every third write is stored and never answered; 100,000 lines take as many tries as with large bodies."""
+    clock = Clock()
+    outbox = MemoryOutbox(clock)
+    bodies = rows_of(100, 1000)
+    outbox.commit(*bodies)
+    tries = 0
+
+    def answer(body: bytes) -> None:
+        nonlocal tries
+        tries += 1
+        if tries % 3 == 0:
+            store.keep(body.splitlines())
+            raise StoreUnavailableError("commune: connection closed without an answer")
+
+    store = MemoryStore(answer)
+    with running(store, outbox):
+        outbox.drained()
+    assert set(store.lines) == set(b"".join(bodies).splitlines())
+    # 20 bodies of 5,000 lines, and each third try is for nothing.
+    assert tries == 29
+
+
 # starting and stopping ---------------------------------------------------------------------------------------
 
 

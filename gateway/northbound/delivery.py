@@ -27,6 +27,8 @@ _IDLE = 1.0
 """Longest wait for news [s]; also how long a missed wake-up can delay the stop."""
 _BEHIND = 5.0
 """Seconds of fresh rows coming faster than they leave, after which the older of them join the backlog. Chosen."""
+_SLOW = 1.0
+"""Seconds after which a failed request may have failed for its size. Chosen."""
 _STOP_SECONDS = 2.0
 _MISCONFIGURED_SECONDS = 30.0
 _LONGEST_PAUSE = 60.0
@@ -217,11 +219,12 @@ class Delivery:
 
     def _attempt(self, lane: _Lane, rows: Sequence[Row]) -> bool:
         """Deliver these rows; on a failure set the lane's pause and return False."""
+        started = self._clock()
         try:
             if not self._sifter.deliver(rows):
                 self._has_backlog = True
         except (StoreUnavailableError, StoreMisconfiguredError) as error:
-            self._failed(lane, error)
+            self._failed(lane, error, self._clock() - started)
             return False
         if lane.failures:
             lane.failures, lane.error = 0, None
@@ -231,7 +234,7 @@ class Delivery:
             self._report()
         return True
 
-    def _failed(self, lane: _Lane, error: StoreError) -> None:
+    def _failed(self, lane: _Lane, error: StoreError, took: float) -> None:
         pause = self._pause(lane, error)
         asked = isinstance(error, StoreUnavailableError) and error.retry_after is not None
         for each in (self._fresh, self._backlog) if asked else (lane,):
@@ -241,8 +244,9 @@ class Delivery:
         lane.error = error
         if lane is self._fresh:
             self._demote(self._outbox.newest())
-        if isinstance(error, StoreUnavailableError):
-            # A link too slow for the body looks like an outage; smaller bodies get through.
+        if isinstance(error, StoreUnavailableError) and (took > _SLOW or lane.failures > 1):
+            # A link too slow for the body looks like an outage; smaller bodies get through. One connection that was
+            # cut at once says nothing of the body's size.
             self._sifter.halve()
         self._report()
 
