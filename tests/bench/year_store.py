@@ -33,7 +33,6 @@ FILLING = """
   cache-snapshot-memory-size = "400m"
   cache-snapshot-write-cold-duration = "3s"
   compact-full-write-cold-duration = "10s"
-  wal-fsync-delay = "1s"
 [coordinator]
   write-timeout = "600s"
 """
