@@ -162,6 +162,37 @@ def test_dimming_is_not_degrading() -> None:
     assert street.bank.nominal_level[0] == 100
 
 
+def dimmed_at_22(street: Street, until: int, share: Callable[[int], float]) -> None:
+    """A lamp that is dimmed to 40 % at 22:00, and draws this share of what it should."""
+    while street.now < until:
+        hour = (street.now // HOUR + 7) % 24
+        level = 40.0 if hour >= 22 or hour < 5 else 100.0
+        drawn = healthy(street.now)
+        drawn *= (0.1 + 0.9 * level / 100) * share(street.now) if drawn > 1 else 1.0
+        street.report(street.now, [drawn], level=level)
+        street.now += EVERY
+
+
+def test_a_dimmed_lamp_that_degrades_is_found_the_same_night() -> None:
+    """It is compared with what it draws when it is dimmed, learnt in nights before; mended before the next evening."""
+    street = Street()
+    failing, mended = at("2026-01-14T23:00"), at("2026-01-15T04:00")
+    dimmed_at_22(street, FIRST_NOON + 7 * NIGHT, lambda moment: 0.6 if failing <= moment < mended else 1.0)
+    assert [(fault, began) for _, _, fault, began in street.seen] == [(Fault.DEGRADED, True), (Fault.DEGRADED, False)]
+    assert failing + 2 * HOUR <= street.seen[0][0] <= failing + 2 * HOUR + 2 * EVERY
+    assert mended <= street.seen[1][0] <= mended + EVERY
+
+
+def test_a_lamp_that_was_never_sound_when_dimmed_is_told_once() -> None:
+    """Degraded from its first night's dimming on: the lower power is not learnt as its own after an evening of it."""
+    street = Street()
+    failing, mended = at("2026-01-10T22:00"), at("2026-01-14T15:00")
+    dimmed_at_22(street, FIRST_NOON + 8 * NIGHT, lambda moment: 0.6 if failing <= moment < mended else 1.0)
+    assert [(fault, began) for _, _, fault, began in street.seen] == [(Fault.DEGRADED, True), (Fault.DEGRADED, False)]
+    assert at("2026-01-11T17:30") < street.seen[0][0] < at("2026-01-11T20:30")
+    assert street.seen[1][0] > mended
+
+
 def test_a_stronger_lamp_is_another_lamp_and_a_weaker_one_can_be_told() -> None:
     """After six reports the bank knows the new power; after ``relearn`` a weaker lamp is as good as new."""
     street = Street()

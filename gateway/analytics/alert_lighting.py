@@ -108,8 +108,7 @@ class StreetWatch:
         if fault is Fault.VOLTAGE:
             volts = float(self.lamps.volts[lamp])
             return volts, detect.low_volts if volts < detect.nominal_volts else detect.high_volts
-        nominal = float(self.lamps.nominal[lamp])
-        limit = nominal * detect.degraded_ratio if fault is Fault.DEGRADED else detect.burning_watts
+        limit = self.lamps.usual(lamp) * detect.degraded_ratio if fault is Fault.DEGRADED else detect.burning_watts
         return float(self.lamps.power[lamp]), limit
 
     def _take_cabinets(self, device: Integers, at: Integers, power: Floats, volts: Floats) -> None:

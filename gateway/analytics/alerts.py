@@ -220,11 +220,13 @@ class Alerts:
                 ("cabinet", cabinets, self.streets.fleet.cabinet_of),
             ):
                 here, there = _shared(numbers, np.frombuffer(saved[f"{word}s"], np.int64), shared)
-                load({f"{word}.{name}": column for name, column in columns.items()}, saved, here, there)
+                # What the version before did not know of a lamp is learnt anew.
+                known = {named: c for name, c in columns.items() if (named := f"{word}.{name}") in saved}
+                load(known, saved, here, there)
             self.book.load(json.loads(bytes(saved["book"])), self._find)
-            for name, known in json.loads(bytes(saved["limits"])):
+            for name, reached in json.loads(bytes(saved["limits"])):
                 if name in self.tables.registry.index:
-                    verdicts = [AirVerdict(*verdict) for verdict in known]
+                    verdicts = [AirVerdict(*verdict) for verdict in reached]
                     device = self.tables.registry.index[name]
                     self._limits[device] = {(verdict.property, verdict.period): verdict for verdict in verdicts}
         except (ValueError, KeyError, IndexError, TypeError):

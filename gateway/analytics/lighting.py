@@ -72,7 +72,7 @@ class Changes(NamedTuple):
 
 
 class LampBank:
-    """What must be remembered of each lamp, in columns. About 150 bytes a lamp."""
+    """What must be remembered of each lamp, in columns. About 160 bytes a lamp."""
 
     def __init__(self, interval: Times, detect: Detect, burning_share: float = 0.0) -> None:
         """A bank of lamps that were never heard.
@@ -101,6 +101,16 @@ class LampBank:
         """[%] at which that was."""
         self.learned = np.zeros(count, np.uint16)
         """Reports learnt from."""
+        self.dimmed = np.zeros(count, np.float32)
+        """[W] its power when it is dimmed, learnt while it is sound; the mean so far while learning."""
+        self.dimmed_level = np.zeros(count, np.float32)
+        """[%] at which that was."""
+        self.dimmed_learned = np.zeros(count, np.uint16)
+        """Reports learnt from."""
+        self.sound = np.zeros(count, np.bool_)
+        """It drew its own power when it was undimmed last."""
+        self.is_dimmed = np.zeros(count, np.bool_)
+        """So it was at the newest report of steady burning."""
         self.connected = np.zeros(count)
         """[W] of the lamps that are known to hang on it: for cabinets. Told anew with every report."""
         self._doubted_since = np.zeros(count, np.int64)
@@ -251,7 +261,33 @@ class LampBank:
         ratio = np.divide(power, self.nominal[slot], out=np.ones_like(power), where=self.nominal[slot] > 0)
         judged = same & ~learning
         low, fine = judged & (ratio < self.detect.degraded_ratio), judged & (ratio > self.detect.recovered_ratio)
+        self.sound[slot] = (self.sound[slot] | fine) & ~low & ~restart
+        dimmed = valid & ~same & (learned >= self.detect.learning_reports)
+        self.is_dimmed[slot] = np.where(valid, dimmed, self.is_dimmed[slot])
+        self.dimmed_learned[slot] = np.where(restart, 0, self.dimmed_learned[slot])
+        ratio, judged = self._against_dimmed(slot, power, level, dimmed, (after & np.uint8(Fault.DEGRADED)) > 0)
+        low |= judged & (ratio < self.detect.degraded_ratio)
+        # What was seen undimmed is not taken back by a lower power that may have been learnt while it was degraded.
+        fine |= judged & (ratio > self.detect.recovered_ratio) & self.sound[slot]
         self._timed(Fault.DEGRADED, reports, low, fine | restart, np.zeros_like(low), after)
+
+    def _against_dimmed(
+        self, slot: Slots, power: Floats, level: Floats, dimmed: Bools, degraded: Bools
+    ) -> tuple[Floats, Bools]:
+        """Each report's share of the lamp's usual power at that level, and where that is known; learns it."""
+        usual, enough = self.dimmed[slot].astype(float), self.detect.learning_reports
+        moved = dimmed & (np.abs(level - self.dimmed_level[slot]) > SAME_LEVEL)
+        learned = np.where(moved, 0, self.dimmed_learned[slot])
+        # A lamp that is dimmed and draws as much as undimmed has a spike, or did not hear that it is.
+        learning = dimmed & self.sound[slot] & ~degraded & (learned < enough) & (power < self.nominal[slot])
+        self.dimmed[slot] = np.where(learning, (usual * learned + power) / (learned + 1.0), usual)
+        self.dimmed_level[slot] = np.where(learning & (learned == 0), level, self.dimmed_level[slot])
+        self.dimmed_learned[slot] = np.where(learning, learned + 1, learned)
+        return np.divide(power, usual, out=np.ones_like(power), where=usual > 0), dimmed & (learned >= enough)
+
+    def usual(self, slot: int) -> float:
+        """[W] what its newest report of steady burning is compared with."""
+        return float(self.dimmed[slot] if self.is_dimmed[slot] else self.nominal[slot])
 
     def _voltage(self, reports: Reports, after: NDArray[np.uint8]) -> None:
         # Half the nominal voltage and less is a dead phase or a controller on its battery: that is no low supply.
@@ -266,7 +302,7 @@ class LampBank:
     def relearn(self, slot: int) -> None:
         """The lamp was replaced: forget the power it used to draw, and what was inferred from that."""
         self.nominal[slot] = self.nominal_level[slot] = 0.0
-        self.learned[slot] = self.above[slot] = 0
+        self.learned[slot] = self.above[slot] = self.dimmed_learned[slot] = 0
         self.since[Fault.DEGRADED][slot] = self.readings[Fault.DEGRADED][slot] = 0
         self.faults[slot] &= ~np.uint8(Fault.DEGRADED)
 
@@ -279,7 +315,7 @@ class LampBank:
 
 _NAMES = (
     "last_at", "power", "volts", "burning", "was_lit", "nominal", "nominal_level", "learned", "above", "flips",
-    "steady", "burnt", "faults",
+    "steady", "burnt", "faults", "dimmed", "dimmed_level", "dimmed_learned", "sound", "is_dimmed",
 )  # fmt: skip
 _TIMED = {
     Fault.OUT: "out_minutes",
