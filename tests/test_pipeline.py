@@ -1,7 +1,9 @@
 """The line from uplink to line protocol: every bad input by its reason, every good one value for value."""
 
+import gc
 import json
 import random
+import sys
 from typing import ClassVar
 
 import pytest
@@ -88,6 +90,23 @@ REFUSED = [
 def test_bad_uplink_is_refused_by_its_own_reason(uplink: Uplink, reason: str) -> None:
     """It is kept with its bytes, counted once, and leaves no line."""
     assert refusal_of(make_pipeline(), uplink) == reason
+
+
+@pytest.mark.parametrize("uplink", [uplink for uplink, _ in REFUSED if uplink.payload])
+def test_a_refused_uplink_leaves_no_garbage_behind(uplink: Uplink) -> None:
+    """200 payloads of a megabyte each would otherwise stay in memory until Python looks for cycles."""
+    payload = bytes(bytearray(uplink.payload))
+    pipeline = make_pipeline()
+    gc.collect()
+    gc.disable()
+    try:
+        before = sys.getrefcount(payload)
+        batch, told = pipeline.process([uplink._replace(payload=payload)])
+        assert len(batch.refused) == 1
+        del batch, told
+        assert sys.getrefcount(payload) == before
+    finally:
+        gc.enable()
 
 
 def test_refusals_know_the_device_and_say_what_would_be_right() -> None:

@@ -249,7 +249,7 @@ class Pipeline:
             work.told.append(Told(uplink, device, None, refusal.reply))
         is_own = uplink.topic.startswith(f"{ROOT}/") and not uplink.topic.endswith(f"/{STATUS}")
         if device >= 0 and is_own and not uplink.backfill:
-            work.told.append(Told(uplink, device, refusal, None))
+            work.told.append(Told.why(uplink, device, refusal))
 
     def _hear(
         self,

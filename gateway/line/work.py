@@ -14,6 +14,13 @@ class Told(NamedTuple):
     refusal: RefusedError | None
     reply: bytes | None
 
+    @classmethod
+    def why(cls, uplink: Uplink, device: int, refusal: RefusedError) -> "Told":
+        """Why it was refused, without where in our code: those frames hold the batch that will hold this, and payloads
+        would stay in memory until Python looks for garbage."""
+        refusal.__traceback__ = refusal.__cause__ = refusal.__context__ = None
+        return cls(uplink, device, refusal, None)
+
 
 class Work:
     """A batch in the making."""
