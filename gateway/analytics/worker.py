@@ -40,8 +40,9 @@ SAVE_SECONDS = 60.0
 MARKED_SAVE_SECONDS = 5.0
 """After a mark that nothing but the snapshot remembers. Chosen: decoding a fleet anew marks for minutes."""
 HEALTH_SECONDS = 10.0
-MOST_WAITING = 80_000
-"""Lines of readings that may wait to be looked at: ten seconds of a province, 40 MB. Chosen."""
+MOST_WAITING = 40_000
+"""Lines of readings that may wait to be looked at: five seconds of a province, a kilobyte each with seven values. What
+comes beyond is read back from the store. Chosen."""
 AT_ONCE = 10_000
 """Lines of readings that are looked at together; bounds the memory of one look. Chosen."""
 ASK_SECONDS = 5.0
