@@ -40,8 +40,8 @@ SAVE_SECONDS = 60.0
 MARKED_SAVE_SECONDS = 5.0
 """After a mark that nothing but the snapshot remembers. Chosen: decoding a fleet anew marks for minutes."""
 HEALTH_SECONDS = 10.0
-MOST_WAITING = 40_000
-"""Lines of readings that may wait to be looked at: five seconds of a province, a kilobyte each with seven values. What
+MOST_WAITING = 60_000
+"""Lines of readings that may wait to be looked at: seven seconds of a province, a kilobyte each with seven values. What
 comes beyond is read back from the store. Chosen."""
 AT_ONCE = 10_000
 """Lines of readings that are looked at together; bounds the memory of one look. Chosen."""
